@@ -1,0 +1,41 @@
+import { type Cap, capPercent, capped, capToXen, sameCap, showCap } from './cap.ts';
+import { because, type Decision } from './decision.ts';
+import type { Goal } from './goal.ts';
+import type { Observation } from './observation.ts';
+
+/** The cap that may really be set: within floor and ceiling; at the ceiling it is the domain's own cap again. */
+export function boundedCap(cap: Cap, goal: Goal): Cap {
+  const own = goal.domain.capOriginal;
+  const ceiling = capPercent(own, goal.domain.vcpus);
+  const floor = Math.min(goal.capFloorPercent, ceiling);
+  const percent = Math.max(floor, capPercent(cap, goal.domain.vcpus));
+  return percent >= Math.min(ceiling, goal.capCeilingPercent) ? own : capped(percent);
+}
+
+/**
+ * What a controller (a user's own included) decided, made safe: caps within bounds; answers only to what was asked. A suspend request
+ * is answered by grant or deny, and an answer of any other kind is a grant, as stock Xen; `stop-and-copy` outside a policy query is a hold.
+ */
+export function boundedDecision(decision: Decision, observation: Observation, goal: Goal): Decision {
+  if (observation.type === 'suspend-request') {
+    if (decision.action === 'grant' || decision.action === 'deny') return decision;
+    if (decision.action === 'abort') return { ...decision, action: 'deny' };
+    return {
+      ...withoutCap(decision),
+      action: 'grant',
+      reason: because('no-answer', `the controller answered ${decision.action} to a suspend request: granted as stock`),
+    };
+  }
+  if (decision.action === 'grant' || decision.action === 'deny') return { ...withoutCap(decision), action: 'hold' };
+  if (decision.action === 'stop-and-copy' && observation.type !== 'policy-query') return { ...decision, action: 'hold' };
+  if (decision.action !== 'set-cap') return decision;
+  const cap = boundedCap(decision.cap, goal);
+  if (sameCap(cap, goal.domain.capOriginal)) return { ...withoutCap(decision), action: 'uncap' };
+  if (sameCap(cap, decision.cap)) return decision;
+  const reason = { ...decision.reason, text: `${decision.reason.text} (asked for ${showCap(decision.cap)}, bounded to ${showCap(cap)})` };
+  return { ...decision, cap, reason: { ...reason, numbers: { ...reason.numbers, capPercent: capToXen(cap) } } };
+}
+
+function withoutCap(decision: Decision): { readonly reason: Decision['reason']; readonly forecast?: NonNullable<Decision['forecast']> } {
+  return { reason: decision.reason, ...(decision.forecast === undefined ? {} : { forecast: decision.forecast }) };
+}

@@ -1,0 +1,43 @@
+import { between, type Estimate } from './estimate.ts';
+import type { Goal } from './goal.ts';
+import { type BytesPerSecond, type Ms, ms, type Pages, pages, sendTime } from './units.ts';
+
+/** The suspend itself dirties 220–400 pages (measured on Xen 4.17 with small PVH guests): a floor under the last dirty set. */
+export const SUSPEND_PAGES = 300;
+
+/**
+ * Downtime (suspend passed on → running at the destination) if the guest were suspended with `dirty` pages to send:
+ *
+ *   latency + (dirty + fullRate × (lift + latency) + SUSPEND_PAGES) / transfer rate + overhead
+ *
+ * `fullRate` is the rate at which the unthrottled guest dirties *new* pages (pages/s): between the lift of the cap and the moment it
+ * stands it runs at full speed.
+ */
+export function predictDowntime(
+  dirty: Estimate<Pages>,
+  fullRate: Estimate<number>,
+  rate: Estimate<BytesPerSecond>,
+  goal: Goal,
+): Estimate<Ms> {
+  const latency = goal.suspendLatencyMs;
+  const lift = goal.capabilities.liftLatencyMs;
+  const populated = goal.domain.populatedPages;
+  const one = (d: number, full: number, lat: number, bps: BytesPerSecond, overhead: number): Ms => {
+    const last = Math.min(populated, d + (full * (lift + lat)) / 1000 + SUSPEND_PAGES);
+    return ms(lat + sendTime(pages(last), bps) + overhead);
+  };
+  return between(
+    one(dirty.low, fullRate.low, latency.low, rate.high, goal.overheadMs.low),
+    one(dirty.value, fullRate.value, latency.value, rate.value, goal.overheadMs.value),
+    one(dirty.high, fullRate.high, latency.high, rate.low, goal.overheadMs.high),
+  );
+}
+
+/** The most pages that may be dirty at the suspend request for the downtime to fit `target`; 0 when not even none fits. */
+export function pagesThatFit(target: Ms, fullRate: number, rate: BytesPerSecond, goal: Goal): Pages {
+  const latency = goal.suspendLatencyMs.value;
+  const left = target - latency - goal.overheadMs.value;
+  if (left <= 0) return pages(0);
+  const sendable = left / sendTime(pages(1), rate);
+  return pages(Math.max(0, sendable - (fullRate * (goal.capabilities.liftLatencyMs + latency)) / 1000 - SUSPEND_PAGES));
+}

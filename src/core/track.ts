@@ -1,0 +1,159 @@
+import { type Cap, sameCap } from './cap.ts';
+import { between, type Estimate } from './estimate.ts';
+import type { Goal } from './goal.ts';
+import type { Observation } from './observation.ts';
+import { type Bytes, type BytesPerSecond, bytes, bytesPerSecond, type Ms, ms, type Pages, pages, WIRE_BYTES_PER_PAGE } from './units.ts';
+
+/** One pre-copy round as seen so far. */
+export interface RoundTrack {
+  readonly round: number;
+  readonly startedAtMs: Ms;
+  readonly endedAtMs?: Ms;
+  /** What the round sends, at most the domain's populated pages. */
+  readonly pagesToSend: Pages;
+  readonly pagesSent: Pages;
+  readonly bytesAtStart: Bytes;
+  readonly capAtStart: Cap;
+  /** Unique pages dirtied in it: the latest look during the round, the next round's count once it is over. */
+  readonly pagesDirtied?: Pages;
+  readonly cpuAtStartMs?: Ms;
+  readonly cpuLatestMs?: Ms;
+}
+
+/** All that the observations so far say, without any model of the guest. */
+export interface Track {
+  readonly startedAtMs: Ms;
+  readonly atMs: Ms;
+  readonly bytesSent: Bytes;
+  /** The cap in force as far as we know. */
+  readonly cap: Cap;
+  /** False once somebody else changed the cap: theirs wins. */
+  readonly steering: boolean;
+  readonly rounds: readonly RoundTrack[];
+  readonly transferRate?: Estimate<BytesPerSecond>;
+  readonly rateWindow?: RateWindow;
+  readonly suspendRequestedAtMs?: Ms;
+  readonly suspendedAtMs?: Ms;
+}
+
+interface RateWindow {
+  readonly sinceMs: Ms;
+  readonly bytes: Bytes;
+  readonly frames: number;
+}
+
+/** Rounds kept; a migration under our own policy may have hundreds. */
+const ROUNDS_KEPT = 64;
+/** A rate is read over at least so long, else socket buffers and bursts are all it shows. */
+const RATE_WINDOW_MS = 200;
+/** Weight of a new window in the moving average. */
+const RATE_WEIGHT = 0.3;
+/** A window counts if at least this share of its frames was really sent; round 0 walks absent frames too, which takes time and no bytes. */
+const DENSE = 0.9;
+
+export const initialTrack = (goal: Goal): Track => ({
+  startedAtMs: ms(0),
+  atMs: ms(0),
+  bytesSent: bytes(0),
+  cap: goal.domain.capOriginal,
+  steering: goal.capabilities.actuator,
+  rounds: [],
+});
+
+export const currentRound = (track: Track): RoundTrack | undefined => track.rounds.at(-1);
+
+/** Folds one observation into the track. */
+export function observe(track: Track, observation: Observation, goal: Goal): Track {
+  const first = track.rounds.length === 0 && track.startedAtMs === 0;
+  const base: Track = { ...track, atMs: observation.atMs, ...(first ? { startedAtMs: observation.atMs } : {}) };
+  const sent = 'bytesSent' in observation && observation.bytesSent !== undefined ? observation.bytesSent : base.bytesSent;
+  switch (observation.type) {
+    case 'round-start': {
+      const rounds = closeRound(base.rounds, observation.atMs, observation.round === 0 ? undefined : observation.pagesToSend);
+      const pagesToSend = pages(Math.min(observation.pagesToSend, goal.domain.populatedPages));
+      const cpu = base.rounds.at(-1)?.cpuLatestMs;
+      const next: RoundTrack = {
+        round: observation.round,
+        startedAtMs: observation.atMs,
+        pagesToSend,
+        pagesSent: pages(0),
+        bytesAtStart: sent,
+        capAtStart: base.cap,
+        ...(cpu === undefined ? {} : { cpuAtStartMs: cpu, cpuLatestMs: cpu }),
+      };
+      return {
+        ...base,
+        bytesSent: sent,
+        rounds: [...rounds, next].slice(-ROUNDS_KEPT),
+        rateWindow: { sinceMs: observation.atMs, bytes: sent, frames: 0 },
+      };
+    }
+    case 'progress':
+      return rated(
+        { ...base, bytesSent: sent, rounds: patchRound(base.rounds, { pagesSent: observation.pagesSent }) },
+        observation.pagesSent,
+      );
+    case 'sample': {
+      const dirtied = observation.dirtyPages;
+      const cpu = observation.cpuTimeMs;
+      return {
+        ...base,
+        bytesSent: sent,
+        rounds: patchRound(base.rounds, {
+          ...(dirtied === undefined ? {} : { pagesDirtied: pages(Math.min(dirtied, goal.domain.populatedPages)) }),
+          ...(cpu === undefined ? {} : { cpuLatestMs: cpu, cpuAtStartMs: currentRound(base)?.cpuAtStartMs ?? cpu }),
+        }),
+      };
+    }
+    case 'suspend-request': {
+      const dirtied =
+        observation.dirtyPages === undefined ? undefined : pages(Math.min(observation.dirtyPages, goal.domain.populatedPages));
+      return {
+        ...base,
+        bytesSent: sent,
+        suspendRequestedAtMs: observation.atMs,
+        rounds: closeRound(base.rounds, observation.atMs, dirtied),
+      };
+    }
+    case 'suspended':
+      return { ...base, bytesSent: sent, suspendedAtMs: observation.atMs };
+    case 'cap-changed':
+      return { ...base, cap: observation.cap, steering: base.steering && (observation.by === 'us' || sameCap(observation.cap, base.cap)) };
+    default:
+      return { ...base, bytesSent: sent };
+  }
+}
+
+function patchRound(rounds: readonly RoundTrack[], patch: Partial<RoundTrack>): readonly RoundTrack[] {
+  const last = rounds.at(-1);
+  return last === undefined ? rounds : [...rounds.slice(0, -1), { ...last, ...patch }];
+}
+
+function closeRound(rounds: readonly RoundTrack[], atMs: Ms, dirtied: Pages | undefined): readonly RoundTrack[] {
+  return patchRound(rounds, { endedAtMs: atMs, ...(dirtied === undefined ? {} : { pagesDirtied: dirtied }) });
+}
+
+function rated(track: Track, frames: number): Track {
+  const window = track.rateWindow;
+  if (window === undefined) return track;
+  const elapsed = track.atMs - window.sinceMs;
+  if (elapsed < RATE_WINDOW_MS) return track;
+  const sent = track.bytesSent - window.bytes;
+  const next: Track = { ...track, rateWindow: { sinceMs: track.atMs, bytes: track.bytesSent, frames } };
+  if (sent < DENSE * (frames - window.frames) * WIRE_BYTES_PER_PAGE || sent <= 0) return next;
+  const rate = (sent / elapsed) * 1000;
+  const old = track.transferRate;
+  if (old === undefined)
+    return { ...next, transferRate: between(bytesPerSecond(rate * 0.8), bytesPerSecond(rate), bytesPerSecond(rate * 1.2)) };
+  const value = old.value + RATE_WEIGHT * (rate - old.value);
+  const spread = (old.high - old.low) / 2;
+  const nextSpread = spread + RATE_WEIGHT * (2 * Math.abs(rate - old.value) - spread);
+  return {
+    ...next,
+    transferRate: between(
+      bytesPerSecond(Math.max(0.3 * value, value - nextSpread)),
+      bytesPerSecond(value),
+      bytesPerSecond(value + nextSpread),
+    ),
+  };
+}

@@ -1,0 +1,16 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    projects: [
+      // Node alone: what `npm test` runs.
+      {
+        test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/xen/lab/**', 'test/e2e/**'], setupFiles: ['test/setup.ts'] },
+      },
+      // Real Prometheus and Chromium, from Debian's packages.
+      { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 180_000, hookTimeout: 120_000, fileParallelism: false } },
+      // Real Xen in QEMU.
+      { test: { name: 'xen', include: ['test/xen/lab/**/*.test.ts'], testTimeout: 300_000, hookTimeout: 300_000, fileParallelism: false } },
+    ],
+  },
+});
