@@ -84,3 +84,9 @@ export interface SummaryRecord {
   readonly capRestored: boolean;
   readonly seed?: number;
 }
+
+/** Where records go: terminal, JSON lines, recorder, metrics. `write` never throws and never blocks control. */
+export interface RecordSink {
+  write(record: MigrationRecord): void;
+  close(): Promise<void>;
+}
