@@ -1,0 +1,77 @@
+import type { Argv, Options } from 'yargs';
+import { DEFAULT_CONTROLLER } from '../../controllers/registry.ts';
+import type { OnMiss, Preference, Profile } from '../core/goal.ts';
+import type { GoalOptions } from '../core/options.ts';
+import { type Ms, pages } from '../core/units.ts';
+import { parseDuration, parsePairs, parseWhole } from './quantities.ts';
+
+const TARGET = 'Target and bounds:';
+const CONTROL = 'Control:';
+const OUTPUT = 'Output:';
+
+const goalOptionSpecs = {
+  'target-downtime': { type: 'string', requiresArg: true, default: '200ms', group: TARGET, describe: 'longest downtime the guest may see (200ms, 2s)' },
+  'max-stall': { type: 'string', requiresArg: true, group: TARGET, describe: 'longest stall throttling may cause; sets the floor of the cap [default: the target downtime]' },
+  'min-cap': { type: 'string', requiresArg: true, group: TARGET, describe: 'lowest cap, percent of one pCPU; overrides the floor that follows from --max-stall' },
+  'max-rounds': { type: 'string', requiresArg: true, group: TARGET, describe: 'at most so many live rounds (stock Xen has 5)' },
+  'max-dirty-pages': { type: 'string', requiresArg: true, group: TARGET, describe: 'alternative target: suspend only with at most so many pages to send' },
+  deadline: { type: 'string', requiresArg: true, group: TARGET, describe: 'finish or give up by then, from the start of the migration' },
+  'on-miss': { choices: ['abort', 'proceed'], requiresArg: true, default: 'abort', group: TARGET, describe: 'when the target cannot be met: leave the guest here, or migrate as stock Xen would' },
+  controller: { type: 'string', requiresArg: true, default: DEFAULT_CONTROLLER, group: CONTROL, describe: 'name of a controller, or path of your own module' },
+  'controller-option': { type: 'string', array: true, nargs: 1, requiresArg: true, default: [], group: CONTROL, describe: 'name=number, for the controller; may be repeated' },
+  profile: { choices: ['progressive', 'steep', 'gradual'], requiresArg: true, default: 'progressive', group: CONTROL, describe: 'how fast the cap may come down' },
+  prefer: { choices: ['downtime', 'network', 'safety', 'speed'], requiresArg: true, default: 'downtime', group: CONTROL, describe: 'what matters most when not everything can be had' },
+} as const satisfies Readonly<Record<string, Options>>;
+
+const outputOptionSpecs = {
+  json: { type: 'boolean', default: false, group: OUTPUT, describe: 'one JSON record a line on stdout; the last is the summary' },
+  live: { type: 'boolean', default: true, group: OUTPUT, describe: 'live view on a terminal; --no-live prints plain lines' },
+  quiet: { alias: 'q', type: 'boolean', default: false, group: OUTPUT, describe: 'only the summary and warnings' },
+} as const satisfies Readonly<Record<string, Options>>;
+
+/** The options that make a goal; the same for every command that controls something. */
+export const withGoalOptions = <T>(args: Argv<T>) => args.options(goalOptionSpecs);
+
+export const withOutputOptions = <T>(args: Argv<T>) => args.options(outputOptionSpecs);
+
+export interface GoalArguments {
+  readonly 'target-downtime': string;
+  readonly 'max-stall'?: string | undefined;
+  readonly 'min-cap'?: string | undefined;
+  readonly 'max-rounds'?: string | undefined;
+  readonly 'max-dirty-pages'?: string | undefined;
+  readonly deadline?: string | undefined;
+  readonly 'on-miss': string;
+  readonly controller: string;
+  readonly 'controller-option': readonly string[];
+  readonly profile: string;
+  readonly prefer: string;
+}
+
+export interface OutputArguments {
+  readonly json: boolean;
+  readonly live: boolean;
+  readonly quiet: boolean;
+}
+
+/** The arguments as goal options. Throws XthrottleError('usage'). */
+export function goalOptionsOf(argv: GoalArguments): GoalOptions {
+  const duration = (name: 'max-stall' | 'deadline'): Ms | undefined => {
+    const text = argv[name];
+    return text === undefined ? undefined : parseDuration(`--${name}`, text);
+  };
+  const maxStallMs = duration('max-stall');
+  const deadlineMs = duration('deadline');
+  return {
+    targetDowntimeMs: parseDuration('--target-downtime', argv['target-downtime']),
+    onMiss: argv['on-miss'] as OnMiss,
+    profile: argv.profile as Profile,
+    prefer: argv.prefer as Preference,
+    options: parsePairs('--controller-option', argv['controller-option']),
+    ...(maxStallMs === undefined ? {} : { maxStallMs }),
+    ...(deadlineMs === undefined ? {} : { deadlineMs }),
+    ...(argv['min-cap'] === undefined ? {} : { minCapPercent: parseWhole('--min-cap', argv['min-cap'], 1, 100_000) }),
+    ...(argv['max-rounds'] === undefined ? {} : { maxRounds: parseWhole('--max-rounds', argv['max-rounds'], 1, 1000) }),
+    ...(argv['max-dirty-pages'] === undefined ? {} : { maxDirtyPages: pages(parseWhole('--max-dirty-pages', argv['max-dirty-pages'], 1, 2 ** 40)) }),
+  };
+}

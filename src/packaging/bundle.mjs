@@ -1,0 +1,28 @@
+// Bundles the programs of dist/ into FOLDER (default dist/bundle), each in one file, laid out like the package: package.json, dist/src/….
+// koffi stays outside (it has a native part); everything else is inside, so Node alone runs it.
+import { cpSync, rmSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+process.chdir(fileURLToPath(new URL('../..', import.meta.url)));
+const out = resolve(process.argv[2] ?? 'dist/bundle');
+rmSync(out, { recursive: true, force: true });
+await build({
+  entryPoints: ['dist/src/cli/bin.js', 'dist/src/xen/relay/relay.js', 'dist/src/xen/guard-main.js'],
+  outbase: 'dist',
+  outdir: `${out}/dist`,
+  bundle: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  external: ['koffi', 'uplot'],
+  // Some dependencies are CommonJS and call require for Node's own modules.
+  banner: { js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);" },
+  legalComments: 'linked',
+  logLevel: 'warning',
+});
+const assets = (path) => !/\.(js|js\.map|d\.ts|ts|mjs)$/.test(path) && !path.startsWith('dist/bundle');
+cpSync('dist/src', `${out}/dist/src`, { recursive: true, filter: assets });
+cpSync('package.json', `${out}/package.json`);
+cpSync('LICENSE', `${out}/LICENSE`);

@@ -1,0 +1,166 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+/** What the lab needs from Debian, by a file that shows it is there. */
+const PACKAGES: Readonly<Record<string, string>> = {
+  'qemu-system-x86': '/usr/bin/qemu-system-x86_64',
+  'qemu-utils': '/usr/bin/qemu-img',
+  debootstrap: '/usr/sbin/debootstrap',
+  'busybox-static': '/bin/busybox',
+  cpio: '/usr/bin/cpio',
+  e2fsprogs: '/sbin/mke2fs',
+  gcc: '/usr/bin/gcc',
+  'libc6-dev': '/usr/include/stdio.h',
+  'openssh-client': '/usr/bin/ssh',
+  python3: '/usr/bin/python3',
+  'xz-utils': '/usr/bin/xz',
+};
+
+const here = join(process.cwd(), 'test/xen/lab');
+const labFolder = process.env['LAB'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'xenlab');
+
+export interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Why the lab cannot run here, or undefined when it can. */
+export function whyNoLab(): string | undefined {
+  if (process.getuid?.() !== 0) return 'it needs root (debootstrap, mknod)';
+  if (!existsSync('/usr/bin/apt-get')) return 'it needs apt (Debian packages of Xen and QEMU)';
+  return undefined;
+}
+
+/** Installs what is missing and builds the image when it is missing or made from other sources. */
+export function prepareLab(say: (text: string) => void = console.error): void {
+  const missing = Object.entries(PACKAGES).flatMap(([name, file]) => (existsSync(file) ? [] : [name]));
+  if (missing.length > 0) {
+    say(`lab: installing ${missing.join(' ')}`);
+    must('apt-get', ['update', '-q']);
+    must('apt-get', ['install', '-y', '-q', '--no-install-recommends', ...missing]);
+  }
+  const stamp = join(labFolder, 'image.stamp');
+  const want = sourcesHash();
+  if (existsSync(join(labFolder, 'dom0.img')) && existsSync(stamp) && readFileSync(stamp, 'utf8') === want) return;
+  say('lab: building the image (one to three minutes the first time)');
+  must('bash', [join(here, 'build-image.sh')]);
+  mkdirSync(labFolder, { recursive: true });
+  writeFileSync(stamp, want);
+}
+
+function sourcesHash(): string {
+  const hash = createHash('sha256').update(process.version);
+  for (const folder of [here, join(here, 'dom0'), join(here, 'src')]) {
+    for (const name of readdirSync(folder).sort()) {
+      const path = join(folder, name);
+      if (statSync(path).isFile() && !name.endsWith('.ts') && !name.endsWith('.md')) hash.update(name).update(readFileSync(path));
+    }
+  }
+  return hash.digest('hex');
+}
+
+function must(command: string, args: readonly string[]): void {
+  const ran = spawnSync(command, args, { encoding: 'utf8', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }, maxBuffer: 1 << 26 });
+  if (ran.status !== 0) throw new Error(`${command} ${args.join(' ')} failed (${ran.status ?? ran.error?.message}):\n${(ran.stdout + ran.stderr).slice(-3000)}`);
+}
+
+export interface GuestOptions {
+  readonly memMib?: number;
+  readonly workingSetMib?: number;
+  /** Pages written per second with a whole pCPU. */
+  readonly rate?: number;
+  readonly pattern?: 'seq' | 'rand' | 'hot';
+  readonly gapMs?: number;
+  readonly vcpus?: number;
+  readonly type?: 'pvh' | 'pv' | 'hvm';
+}
+
+/** One emulated Xen host. All commands run as root in its dom0, over ssh on loopback. */
+export class Lab {
+  readonly port: number;
+
+  constructor(port: number) {
+    this.port = port;
+  }
+
+  async boot(options: { readonly sched?: 'credit' | 'credit2'; readonly smp?: number; readonly memMib?: number } = {}): Promise<void> {
+    const env = { SCHED: options.sched ?? 'credit', SMP: String(options.smp ?? 2), MEM: String(options.memMib ?? 2048) };
+    const ran = await this.host(join(here, 'boot.sh'), [], { timeoutMs: 180_000, env });
+    if (ran.code !== 0) throw new Error(`the lab did not boot: ${ran.stdout}${ran.stderr}`);
+  }
+
+  async stop(): Promise<void> {
+    await this.host(join(here, 'stop.sh'), [], { timeoutMs: 30_000 });
+  }
+
+  /** Runs a shell command in dom0; its exit status is a value. */
+  async sh(command: string, timeoutMs = 120_000, input?: Buffer): Promise<Ran> {
+    return this.host(join(here, 'dom0.sh'), [command], { timeoutMs, ...(input === undefined ? {} : { input }) });
+  }
+
+  /** The same, for a command that has to succeed; its stdout. */
+  async must(command: string, timeoutMs = 120_000): Promise<string> {
+    const ran = await this.sh(command, timeoutMs);
+    if (ran.code !== 0) throw new Error(`in dom0: ${command}\nexit ${ran.code}\n${ran.stdout}${ran.stderr}`);
+    return ran.stdout;
+  }
+
+  /** Installs the bundled xthrottle (npm run build made dist/) as /usr/local/bin/xthrottle. */
+  async deploy(): Promise<void> {
+    must(process.execPath, ['src/packaging/bundle.mjs', 'node_modules/.cache/lab-bundle']);
+    const tar = spawnSync('tar', ['-C', 'node_modules/.cache/lab-bundle', '-cz', '.'], { maxBuffer: 1 << 28 });
+    const script =
+      'mkdir -p /opt/xthrottle && tar -C /opt/xthrottle -xz && ln -sfn /lab/koffi/node_modules /opt/xthrottle/node_modules && ' +
+      'printf \'#!/bin/sh\\nexec node /opt/xthrottle/dist/src/cli/bin.js "$@"\\n\' > /usr/local/bin/xthrottle && chmod +x /usr/local/bin/xthrottle';
+    const ran = await this.sh(script, 60_000, tar.stdout);
+    if (ran.code !== 0) throw new Error(`deploying failed: ${ran.stdout}${ran.stderr}`);
+  }
+
+  /** Creates a guest that dirties memory, and waits until it does. */
+  async guest(name: string, options: GuestOptions = {}): Promise<void> {
+    const o = { memMib: 128, workingSetMib: 32, rate: 3000, pattern: 'seq', gapMs: 100, vcpus: 1, type: 'pvh', ...options };
+    await this.must(`domu ${name} mem=${o.memMib} ws=${o.workingSetMib} rate=${o.rate} pat=${o.pattern} gap=${o.gapMs} vcpus=${o.vcpus} type=${o.type}`);
+  }
+
+  /** What the guest wrote to its console, over all the domains it lived in (`NAME`, and `NAME--incoming` after a migration). */
+  async console(name: string, incoming: boolean): Promise<string> {
+    return (await this.sh(`cat '/var/log/xen/console/guest-${name}${incoming ? '--incoming' : ''}.log' 2>/dev/null`)).stdout;
+  }
+
+  private host(file: string, args: readonly string[], options: { readonly timeoutMs: number; readonly env?: NodeJS.ProcessEnv; readonly input?: Buffer }): Promise<Ran> {
+    return new Promise((resolve, reject) => {
+      const child = spawn('bash', [file, ...args], { env: { ...process.env, PORT: String(this.port), ...options.env }, stdio: ['pipe', 'pipe', 'pipe'], timeout: options.timeoutMs });
+      let stdout = '';
+      let stderr = '';
+      child.stdout.setEncoding('utf8').on('data', (text: string) => {
+        stdout += text;
+      });
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        stderr += text;
+      });
+      child.on('error', reject);
+      child.on('exit', (code, signal) => {
+        // Background processes (qemu, the ssh master) may keep the pipes open: the command's own end is what counts.
+        setTimeout(() => {
+          child.stdout.destroy();
+          child.stderr.destroy();
+          resolve({ code: code ?? (signal === null ? 1 : 128), stdout, stderr });
+        }, 100);
+      });
+      child.stdin.on('error', () => {});
+      child.stdin.end(options.input);
+    });
+  }
+}
+
+/** Gaps in its own execution that a guest reported, in ms of its boot clock, in order. */
+export function gapsOf(consoleText: string): readonly number[] {
+  return [...consoleText.matchAll(/GAP ms=[\d.]+ mono=[\d.]+ boot=([\d.]+)/g)].map((match) => Number(match[1]));
+}
+
+/** The domain's migration command for a link of `bytesPerSecond` to this same host: give it as HOST with `-s ''`. */
+export const localLink = (bytesPerSecond: number): string => `unset LIBXL_SAVE_HELPER; pv -qL ${bytesPerSecond} | xl migrate-receive`;
