@@ -1,0 +1,52 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { boundedCap, boundedDecision } from '../../src/core/bounds.ts';
+import { capFromXen, capped, capToXen, UNCAPPED } from '../../src/core/cap.ts';
+import { because, type Decision } from '../../src/core/decision.ts';
+import type { Observation } from '../../src/core/observation.ts';
+import { bytes, ms } from '../../src/core/units.ts';
+import { goal } from './fixtures.ts';
+
+const reason = because('test', 'test');
+const tick: Observation = { type: 'tick', atMs: ms(1) };
+const request: Observation = { type: 'suspend-request', atMs: ms(1), round: 4, bytesSent: bytes(0) };
+const actions: readonly Decision[] = [
+  { action: 'set-cap', cap: capped(5), reason },
+  { action: 'uncap', reason },
+  { action: 'hold', reason },
+  { action: 'stop-and-copy', reason },
+  { action: 'abort', reason },
+  { action: 'grant', reason },
+  { action: 'deny', reason },
+];
+
+describe('bounds of every controller', () => {
+  it('keep a cap between floor and the domain’s own cap, and never make it 0 by accident', () => {
+    fc.assert(
+      fc.property(
+        fc.nat(400),
+        fc.integer({ min: 1, max: 100 }),
+        fc.nat(1000),
+        fc.integer({ min: 1, max: 4 }),
+        (own, floor, wanted, vcpus) => {
+          const ceiling = own === 0 ? 100 * vcpus : Math.min(own, 100 * vcpus);
+          fc.pre(floor <= ceiling);
+          const g = goal({ minCapPercent: floor }, { vcpus, activeVcpus: vcpus, capOriginal: capFromXen(own) });
+          const got = boundedCap(wanted === 0 ? UNCAPPED : capped(wanted), g);
+          const xen = capToXen(got);
+          if (xen === 0) expect(own).toBe(0);
+          else expect(xen).toBeGreaterThanOrEqual(Math.min(floor, ceiling));
+          if (own !== 0) expect(xen).toBeLessThanOrEqual(own);
+        },
+      ),
+    );
+  });
+  it('answer a suspend request by grant or deny whatever the controller said', () => {
+    const answers = actions.map((decision) => boundedDecision(decision, request, goal()).action);
+    expect(answers).toEqual(['grant', 'grant', 'grant', 'grant', 'deny', 'grant', 'deny']);
+  });
+  it('turn answers to questions nobody asked into a hold', () => {
+    const answers = actions.map((decision) => boundedDecision(decision, tick, goal()).action);
+    expect(answers).toEqual(['set-cap', 'uncap', 'hold', 'hold', 'abort', 'hold', 'hold']);
+  });
+});
