@@ -1,0 +1,90 @@
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { vocabulary, XL_COMMANDS } from './labels.ts';
+
+/** `lost`: ended without saying so; `bad-message`: not our protocol; `timeout`: no answer in time; `refused`: by allow, deny or version. */
+export type RelayEvent = 'connected' | 'disconnected' | 'lost' | 'bad-message' | 'timeout' | 'refused';
+
+export interface XlCall {
+  /** xl's subcommand, `sched-credit` and the like. */
+  readonly command: string;
+  readonly ms: number;
+  readonly ok: boolean;
+}
+
+export interface HostHealth {
+  onXlCall(call: XlCall): void;
+  onRelay(event: RelayEvent): void;
+  onPeek(peek: { readonly ms: number; readonly ok: boolean }): void;
+  /** Whether the hypervisor's dirty count can be read at all (libxenctrl found and willing). */
+  onPeekAvailable(available: boolean): void;
+}
+
+const RELAY_FAILURES: readonly RelayEvent[] = ['lost', 'bad-message', 'timeout', 'refused'];
+
+/** How the host behaves under us: calls of xl, relays, peeks. Told by those who make the calls; a scrape makes none. */
+export function collectHost(registry: Registry): HostHealth {
+  const registers = [registry];
+  const commands = vocabulary(XL_COMMANDS);
+  const calls = new Counter({
+    name: 'xthrottle_xl_calls_total',
+    help: 'Calls of xl by subcommand and result.',
+    labelNames: ['command', 'result'],
+    registers,
+  });
+  const callTime = new Histogram({
+    name: 'xthrottle_xl_call_duration_seconds',
+    help: 'How long calls of xl took, except xl migrate itself.',
+    labelNames: ['command'],
+    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    registers,
+  });
+  const connected = new Gauge({ name: 'xthrottle_relays_connected', help: 'Relays of save helpers connected now.', registers });
+  const connections = new Counter({ name: 'xthrottle_relay_connections_total', help: 'Relays that connected.', registers });
+  const failures = new Counter({
+    name: 'xthrottle_relay_failures_total',
+    help: 'Relays that failed: lost, bad-message, timeout, refused.',
+    labelNames: ['kind'],
+    registers,
+  });
+  const peeks = new Counter({
+    name: 'xthrottle_peeks_total',
+    help: "Looks at the hypervisor's dirty count, by result.",
+    labelNames: ['result'],
+    registers,
+  });
+  const peekTime = new Histogram({
+    name: 'xthrottle_peek_duration_seconds',
+    help: "How long looks at the hypervisor's dirty count took; the guest is paused for most of it.",
+    buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1],
+    registers,
+  });
+  const available = new Gauge({
+    name: 'xthrottle_peek_available',
+    help: "1 when the hypervisor's dirty count can be read, 0 when predictions rest on the rounds alone.",
+    registers,
+  });
+  for (const kind of RELAY_FAILURES) failures.inc({ kind }, 0);
+  for (const result of ['ok', 'failed']) {
+    peeks.inc({ result }, 0);
+    for (const command of ['sched-credit', 'list']) calls.inc({ command, result }, 0);
+  }
+  return {
+    onXlCall({ command, ms, ok }) {
+      const name = commands.of(command);
+      calls.inc({ command: name, result: ok ? 'ok' : 'failed' });
+      if (name !== 'migrate') callTime.observe({ command: name }, ms / 1000);
+    },
+    onRelay(event) {
+      if (event === 'connected') {
+        connections.inc();
+        connected.inc();
+      } else if (event === 'disconnected') connected.dec();
+      else failures.inc({ kind: event });
+    },
+    onPeek({ ms, ok }) {
+      peeks.inc({ result: ok ? 'ok' : 'failed' });
+      peekTime.observe(ms / 1000);
+    },
+    onPeekAvailable: (is) => available.set(Number(is)),
+  };
+}

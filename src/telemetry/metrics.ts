@@ -1,0 +1,80 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { type MetricObject, Registry } from 'prom-client';
+import type { RecordSink } from '../core/record.ts';
+import { collectFleet } from './collect-fleet.ts';
+import { collectHost, type HostHealth } from './collect-host.ts';
+import { collectLast } from './collect-last.ts';
+import { collectMigrations } from './collect-migration.ts';
+import { collectProcess } from './collect-process.ts';
+import { domainLabel, vocabulary } from './labels.ts';
+import { REASONS } from './reasons.ts';
+import { recordSink } from './sink.ts';
+import { createSlots } from './slots.ts';
+
+export interface MetricsOptions {
+  readonly version: string;
+  /** Unix time in milliseconds. Default: Date.now. */
+  readonly now?: () => number;
+  /** Series of an ended migration are kept so long. Default: 10 minutes. */
+  readonly keepEndedMs?: number;
+  /** Domains with series of their own at the same time; further migrations count in the fleet's counters only. Default: 1000. */
+  readonly domainsMax?: number;
+}
+
+export interface Metrics extends HostHealth {
+  /** Takes the records of all migrations, several at the same time, told apart by `id`. */
+  readonly sink: RecordSink;
+  readonly registry: Registry;
+  /** How migrations ended, each series under its domain: what a short job leaves behind (text file, push gateway). */
+  readonly finalRegistry: Registry;
+  /** A cap was put back, or could not be, outside any migration: `xthrottle restore` and the journal of a dead process. */
+  onRestore(result: { readonly domain: string; readonly restored: boolean }): void;
+  /** The exposition text, metric by metric with a turn of the event loop in between: control never waits for a whole scrape. */
+  text(): Promise<string>;
+  finalText(): Promise<string>;
+  /** Every metric that exists. */
+  definitions(): readonly { readonly name: string; readonly help: string; readonly type: string }[];
+}
+
+/** Reason codes of a user's own controllers that become labels. */
+const LEARNED_REASONS = 32;
+
+/** Metrics fed by the record stream. `write` is cheap and never throws; gauges are computed when scraped, from what records said. */
+export function createMetrics(options: MetricsOptions): Metrics {
+  const { version, now = Date.now, keepEndedMs = 600_000, domainsMax = 1000 } = options;
+  const registry = new Registry();
+  const finalRegistry = new Registry();
+  const slots = createSlots({ keepMs: keepEndedMs, domainsMax, now });
+  const fleet = collectFleet(registry, slots, vocabulary(REASONS, LEARNED_REASONS));
+  const host = collectHost(registry);
+  collectMigrations(registry, slots);
+  collectLast([registry, finalRegistry], slots);
+  collectProcess(registry, version);
+  const text = async (of: Registry): Promise<string> => {
+    slots.sweep();
+    return render(of);
+  };
+  return {
+    ...host,
+    sink: recordSink({ running: new Map(), runningMax: domainsMax, slots, fleet, now }),
+    registry,
+    finalRegistry,
+    onRestore({ domain, restored }) {
+      fleet.restored(restored);
+      const slot = slots.take(domainLabel(domain));
+      if (slot !== undefined) slot.capRestored = restored;
+    },
+    text: () => text(registry),
+    finalText: () => text(finalRegistry),
+    definitions: () => registry.getMetricsAsArray().map(({ name, help, type }: MetricObject) => ({ name, help, type: String(type) })),
+  };
+}
+
+async function render(registry: Registry): Promise<string> {
+  const parts: string[] = [];
+  for (const { name } of registry.getMetricsAsArray()) {
+    parts.push(await registry.getSingleMetricAsString(name));
+    await nextTurn();
+  }
+  return `${parts.join('\n')}\n`;
+}
