@@ -1,0 +1,58 @@
+import { capToXen } from '../core/cap.ts';
+import type { Decision } from '../core/decision.ts';
+import type { Outcome, SummaryRecord } from '../core/record.ts';
+import { showMs, showXenCap } from './human.ts';
+
+/** A decision in a few words. */
+export function showAction(decision: Decision): string {
+  switch (decision.action) {
+    case 'set-cap':
+      return `cap to ${showXenCap(capToXen(decision.cap))}`;
+    case 'uncap':
+      return 'cap back';
+    case 'hold':
+      return 'hold';
+    case 'stop-and-copy':
+      return 'stop and copy';
+    case 'abort':
+      return 'abort';
+    case 'grant':
+      return decision.runFirstMs === undefined ? 'suspend granted' : `suspend granted after ${showMs(decision.runFirstMs)} of running`;
+    case 'deny':
+      return 'suspend denied';
+  }
+}
+
+/** True for a decision that changes something, a hold does not. */
+export const changesSomething = (decision: Decision): boolean => decision.action !== 'hold';
+
+/** How it ended, in words. */
+export const OUTCOME_WORDS: Readonly<Record<Outcome, string>> = {
+  met: 'migrated within the target downtime',
+  missed: 'migrated, but the target downtime was missed',
+  aborted: 'aborted: the guest runs on where it was',
+  failed: 'the migration failed',
+};
+
+/** Where the observed downtime was read, in words. */
+export const SOURCE_WORDS: Readonly<Record<NonNullable<SummaryRecord['observedDowntimeSource']>, string>> = {
+  handover: "suspend request to xl's “Domain started”",
+  relay: 'suspend request to the end of the save helper, which is before the guest runs again',
+  simulated: 'simulated',
+};
+
+/** The outcome as one sentence with its figures. */
+export function outcomeSentence(summary: SummaryRecord): string {
+  const target = showMs(summary.targetDowntimeMs);
+  const observed = showMs(summary.observedDowntimeMs);
+  switch (summary.outcome) {
+    case 'met':
+    case 'missed': {
+      const figure = summary.observedDowntimeMs === null ? 'downtime not observed' : `downtime ${observed}`;
+      return `${OUTCOME_WORDS[summary.outcome]}: ${figure}, target ${target}`;
+    }
+    case 'aborted':
+    case 'failed':
+      return OUTCOME_WORDS[summary.outcome];
+  }
+}
