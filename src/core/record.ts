@@ -17,8 +17,17 @@ export type MigrationRecord =
   | { readonly type: 'observation'; readonly id: string; readonly observation: Observation }
   | { readonly type: 'decision'; readonly id: string; readonly atMs: Ms; readonly decision: Decision }
   | EffectRecord
-  | { readonly type: 'note'; readonly id: string; readonly level: 'info' | 'warning' | 'error'; readonly text: string }
+  | NoteRecord
   | SummaryRecord;
+
+export interface NoteRecord {
+  readonly type: 'note';
+  readonly id: string;
+  readonly level: 'info' | 'warning' | 'error';
+  readonly text: string;
+  /** Records missing from the trace at this place: the recorder had no room for them. */
+  readonly dropped?: number;
+}
 
 export interface StartRecord {
   readonly type: 'start';
