@@ -50,7 +50,8 @@ export type RelayMessage = Timed &
         readonly type: 'suspend-settled';
         readonly id: number;
         readonly result: 'passed-on' | 'denied';
-        readonly by: 'server' | 'timeout' | 'observe';
+        /** `timeout`: no answer came; `observe`: nobody was asked; `signal`: denied because the relay was told to end. */
+        readonly by: 'server' | 'timeout' | 'observe' | 'signal';
         readonly lifted?: boolean;
       }
     | { readonly type: 'suspended' }
@@ -174,7 +175,7 @@ const RELAY_SHAPES: Readonly<Record<string, Shape>> = {
     ...TIMED,
     id: whole,
     result: oneOf('passed-on', 'denied'),
-    by: oneOf('server', 'timeout', 'observe'),
+    by: oneOf('server', 'timeout', 'observe', 'signal'),
     lifted: maybe(flag),
   },
   suspended: TIMED,

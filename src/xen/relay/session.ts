@@ -43,26 +43,29 @@ const HELLO_WAIT_MS = 5000;
 export function attend(socket: Socket, onHello: (session: RelaySession) => void): void {
   const messages = handoff<RelayMessage>(MESSAGES_WAITING_MAX);
   let rest: Buffer = Buffer.alloc(0);
-  let greeted = false;
+  let state: 'new' | 'greeted' | 'refused' = 'new';
   const impatience = setTimeout(() => socket.destroy(), HELLO_WAIT_MS);
   const refuse = (reason: string) => {
+    state = 'refused';
     send(socket, { type: 'release', reason });
     socket.destroySoon();
   };
   const line = (text: string): void => {
-    if (socket.destroyed) return;
-    if (greeted) {
+    if (socket.destroyed || state === 'refused') return;
+    if (state === 'greeted') {
       const message = parseRelayMessage(text);
       if (message === 'garbage') socket.destroy();
       else if (message !== 'ignore') messages.next(message);
       return;
     }
     const hello = parseHello(text);
-    if (hello === undefined) return refuse('not a hello');
-    if (hello.version !== PROTOCOL_VERSION) return refuse(`protocol ${hello.version}, expected ${PROTOCOL_VERSION}`);
-    greeted = true;
     clearTimeout(impatience);
-    onHello(sessionOf(socket, hello, messages.stream$));
+    if (hello === undefined) refuse('not a hello');
+    else if (hello.version !== PROTOCOL_VERSION) refuse(`protocol ${hello.version}, expected ${PROTOCOL_VERSION}`);
+    else {
+      state = 'greeted';
+      onHello(sessionOf(socket, hello, messages.stream$));
+    }
   };
   socket.on('data', (chunk: Buffer) => {
     const cut = cutLines(rest, chunk);

@@ -1,0 +1,195 @@
+import type { Socket } from 'node:net';
+import { cutFrames, decodeFrame, encodeFrame, encodeReply, LOG_ERROR, LOG_WARNING } from './frames.ts';
+import { type Deferred, decideSuspend, deferred, type Leave, type Stop } from './gate.ts';
+import { type Exit, FORWARDED, type Helper, type Job } from './helper.ts';
+import { CapKeeper } from './lift.ts';
+import { type Link, linkOver } from './link.ts';
+import { servePolicy } from './policy-channel.ts';
+import { PolicyDesk } from './policy-desk.ts';
+import { refusalText } from './policy-wire.ts';
+import { POLICY_WAIT_MS, POLICY_WAIT_MS_MAX, type ServerMessage, SUSPEND_WAIT_MS, SUSPEND_WAIT_MS_MAX } from './protocol.ts';
+import { Reporter } from './reporter.ts';
+import { eventOf, PHASE_INITIAL } from './rounds.ts';
+
+export interface RelayInputs {
+  readonly job: Job;
+  readonly helper: Helper;
+  readonly socket: Socket;
+  readonly xen: string | undefined;
+  readonly policyMissing: string | undefined;
+}
+
+/** The policy object greets as soon as the save begins; without its word for so long it counts as missing. */
+const GREETING_WAIT_MS = 2000;
+const GOODBYE_WAIT_MS = 500;
+
+const clamp = (value: number | undefined, fallback: number, max: number): number => Math.min(max, Math.max(0, value ?? fallback));
+
+/** One migration: helper on one side, libxl (our stdin and stdout) on the other, the server beside. */
+export class Relay {
+  readonly #job: Job;
+  readonly #helper: Helper;
+  readonly #link: Link;
+  readonly #reporter: Reporter;
+  readonly #cap = new CapKeeper();
+  readonly #desk: PolicyDesk;
+  #phase = PHASE_INITIAL;
+  #stage: 'live' | 'asking' | 'suspending' | 'suspended' | 'over' = 'live';
+  #gate: { readonly id: number; readonly leave: Deferred<Leave | 'lost'>; readonly stop: Deferred<Stop> } | undefined;
+  #abortWhenSuspended = false;
+  #rest: Buffer = Buffer.alloc(0);
+  #lifted: Promise<unknown> = Promise.resolve();
+
+  constructor({ job, helper, socket, xen, policyMissing }: RelayInputs) {
+    this.#job = job;
+    this.#helper = helper;
+    this.#link = linkOver(socket, { onMessage: (message) => this.#onMessage(message), onLost: () => this.#onLost() });
+    this.#reporter = new Reporter(this.#link, helper, job, xen);
+    this.#desk = new PolicyDesk((event) => this.#reporter.tell(event));
+    for (const signal of FORWARDED) process.on(signal, () => this.#onSignal(signal));
+    this.#connectPipes();
+    if (helper.policy === undefined) this.#reporter.greet(policyMissing);
+    else this.#connectPolicy();
+  }
+
+  /** Passes on the helper's last words, tells the server how it ended, and settles once that is sent. */
+  async end(exit: Exit): Promise<void> {
+    if (this.#rest.length > 0) process.stdout.write(this.#rest);
+    this.#stage = 'over';
+    this.#gate?.stop.settle({ reason: 'the save helper ended', by: 'signal' });
+    this.#reporter.tell({
+      type: 'end',
+      ...(exit.code === null ? {} : { exitCode: exit.code }),
+      ...(exit.signal === null ? {} : { signal: exit.signal }),
+    });
+    await this.#link.finish(GOODBYE_WAIT_MS);
+    await this.#lifted;
+  }
+
+  #connectPipes(): void {
+    const { says, hears } = this.#helper;
+    says.on('data', (chunk: Buffer) => this.#onChunk(chunk));
+    // Each end that closes closes the other, as if libxl and the helper held the same pipe.
+    process.stdout.on('error', () => says.destroy());
+    process.stdin.on('error', () => hears.end());
+    hears.on('error', () => undefined);
+    process.stdin.pipe(hears);
+  }
+
+  #connectPolicy(): void {
+    const { policy } = this.#helper;
+    if (policy === undefined) return;
+    setTimeout(() => this.#reporter.greet('the policy object did not answer in time'), GREETING_WAIT_MS).unref();
+    servePolicy(policy, {
+      hello: (refusal) => this.#reporter.greet(refusal === 0 ? undefined : refusalText(refusal)),
+      query: (question, reply) => {
+        const { welcome } = this.#cap;
+        const asked = this.#link.open && welcome !== undefined && welcome.observe !== true;
+        this.#desk.ask(question, asked ? clamp(welcome.policyWaitMs, POLICY_WAIT_MS, POLICY_WAIT_MS_MAX) : undefined, reply);
+      },
+    });
+  }
+
+  #onChunk(chunk: Buffer): void {
+    this.#reporter.controlBytes += chunk.length;
+    const cut = cutFrames(this.#rest, chunk);
+    this.#rest = cut.rest;
+    for (const bytes of cut.frames) this.#onFrame(bytes);
+  }
+
+  #onFrame(bytes: Buffer): void {
+    const frame = decodeFrame(bytes);
+    if (frame.type === 'suspend' && this.#stage === 'live') {
+      void this.#onSuspend(bytes);
+      return;
+    }
+    process.stdout.write(bytes);
+    const [phase, event] = eventOf(this.#phase, frame);
+    this.#phase = phase;
+    if (event?.type === 'complete') this.#stage = 'over';
+    if (event?.type === 'suspended') this.#onSuspended();
+    if (event !== undefined) this.#reporter.tell(event);
+  }
+
+  async #onSuspend(bytes: Buffer): Promise<void> {
+    this.#stage = 'asking';
+    const asked = this.#link.open && this.#cap.welcome?.observe !== true;
+    const gate = { id: 1, leave: deferred<Leave | 'lost'>(), stop: deferred<Stop>() };
+    this.#gate = gate;
+    this.#reporter.tell({ type: 'suspend-request', id: gate.id, awaited: asked, round: Math.max(0, this.#phase.round) });
+    const outcome = await decideSuspend({
+      waitMs: asked ? clamp(this.#cap.welcome?.suspendWaitMs, SUSPEND_WAIT_MS, SUSPEND_WAIT_MS_MAX) : undefined,
+      answer: gate.leave.promise,
+      stopped: gate.stop.promise,
+      lift: () => this.#cap.lift(),
+    });
+    if (outcome.result === 'denied') {
+      if (this.#helper.process.exitCode === null) this.#say(LOG_ERROR, outcome.reason);
+      // Stays `asking` no longer: what follows is the helper's own clean-up.
+      this.#stage = 'over';
+      this.#helper.hears.write(encodeReply(0));
+    } else {
+      this.#stage = 'suspending';
+      process.stdout.write(bytes);
+    }
+    const { result, by } = outcome;
+    const lifted = 'lifted' in outcome && outcome.lifted !== undefined ? { lifted: outcome.lifted } : {};
+    this.#reporter.tell({ type: 'suspend-settled', id: gate.id, result, by, ...lifted });
+  }
+
+  #onSuspended(): void {
+    if (this.#stage === 'suspending') this.#stage = 'suspended';
+    if (this.#abortWhenSuspended) this.#helper.process.kill('SIGTERM');
+  }
+
+  #onMessage(message: ServerMessage): void {
+    this.#desk.heard();
+    switch (message.type) {
+      case 'welcome':
+        if (message.domid === this.#job.domid) this.#cap.welcome = message;
+        else this.#link.drop();
+        return;
+      case 'cap-set':
+        this.#cap.set = message.set;
+        return;
+      case 'suspend-answer':
+        if (message.id === this.#gate?.id) this.#gate.leave.settle(message);
+        return;
+      case 'policy-answer':
+        this.#desk.answer(message.id, message.answer);
+        return;
+      case 'abort':
+        this.#abort(message.reason);
+        return;
+    }
+  }
+
+  /** SIGTERM makes the helper clean up, except while it waits for the answer to its suspend request: there it would just end. */
+  #abort(reason: string): void {
+    if (this.#stage === 'asking') this.#gate?.stop.settle({ reason, by: 'server' });
+    else if (this.#stage === 'suspending') this.#abortWhenSuspended = true;
+    else if (this.#stage !== 'over') {
+      this.#say(LOG_ERROR, reason);
+      this.#helper.process.kill('SIGTERM');
+    }
+  }
+
+  #onSignal(signal: NodeJS.Signals): void {
+    if (this.#stage === 'asking') this.#gate?.stop.settle({ reason: `the migration was told to end (${signal})`, by: 'signal' });
+    else this.#helper.process.kill(signal);
+  }
+
+  #onLost(): void {
+    this.#gate?.leave.settle('lost');
+    this.#desk.close();
+    this.#lifted = this.#cap.lift().then((lifted) => {
+      if (lifted === false) this.#say(LOG_WARNING, "lost xthrottle and could not put the domain's cap back: run xthrottle restore");
+      if (lifted === true) this.#say(LOG_WARNING, "lost xthrottle: the domain's cap is back, the migration goes on as stock");
+    });
+  }
+
+  /** A line in libxl's own log, between two frames of the helper's. */
+  #say(level: number, text: string): void {
+    process.stdout.write(encodeFrame({ type: 'log', level, errno: -1, context: 'xthrottle', text }));
+  }
+}
