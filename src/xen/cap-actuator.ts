@@ -1,0 +1,84 @@
+import { type Cap, sameCap, showCap } from '../core/cap.ts';
+import { XthrottleError } from '../core/errors.ts';
+import type { DomainFacts } from '../core/goal.ts';
+import { type Ms, ms } from '../core/units.ts';
+import { type CappingScheduler, checkedCap, readCap, writeCap } from './cap-calls.ts';
+import type { Xenctrl } from './libxenctrl.ts';
+import { parseDomains } from './parse-domains.ts';
+import { printable, type RunXl, xlOutput } from './xl-errors.ts';
+
+export interface CapSet {
+  /** From the call until it was in force, read back. */
+  readonly latencyMs: Ms;
+  readonly way: 'xl' | 'libxenctrl';
+}
+
+/** Reads and sets one domain's cap. Calls are carried out one after the other. */
+export interface CapActuator {
+  /** Through libxenctrl where it is there, else xl. Throws XthrottleError. */
+  read(): Promise<Cap>;
+  /**
+   * Sets and verifies. The first call checks that the domid still is the domain of our UUID. Through xl, the reference; `lift`: through
+   * libxenctrl where it is there, at once. Throws RangeError for a cap that Xen would not take or that is above the original (none
+   * included, unless the original is none), XthrottleError when it did not come into force.
+   */
+  set(cap: Cap, options?: { readonly lift?: boolean }): Promise<CapSet>;
+}
+
+export interface ActuatorOptions {
+  readonly xl: RunXl;
+  readonly xenctrl?: Xenctrl | undefined;
+  readonly domain: DomainFacts;
+  readonly scheduler: CappingScheduler;
+}
+
+export function createActuator(options: ActuatorOptions): CapActuator {
+  const { xl, xenctrl, domain, scheduler } = options;
+  let checked = false;
+  let queue: Promise<unknown> = Promise.resolve();
+  const inOrder = <T>(work: () => Promise<T>): Promise<T> => {
+    const next = queue.then(work, work);
+    queue = next.catch(() => undefined);
+    return next;
+  };
+  const read = async (): Promise<Cap> => xenctrl?.getCap(domain.domid, scheduler) ?? readCap(xl, domain.domid, scheduler);
+  const change = async (cap: Cap, lift: boolean): Promise<CapSet> => {
+    const startedAt = performance.now();
+    if (!checked) await assertSameDomain(domain, xl);
+    checked = true;
+    const fast = lift && xenctrl?.setCap(domain.domid, scheduler, cap) === true;
+    if (!fast) await writeCap(xl, domain.domid, scheduler, cap, domain.vcpus);
+    const now = await read();
+    if (!sameCap(now, cap)) {
+      throw new XthrottleError('noCap', `domain ${domain.domid}: the cap was set to ${showCap(cap)} but reads ${showCap(now)}`, {
+        hint: 'is somebody else changing it, or another toolstack?',
+      });
+    }
+    return { latencyMs: ms(performance.now() - startedAt), way: fast ? 'libxenctrl' : 'xl' };
+  };
+  return {
+    read: () => inOrder(read),
+    set: async (cap, how = {}) => {
+      assertAllowed(cap, domain);
+      return inOrder(() => change(cap, how.lift ?? false));
+    },
+  };
+}
+
+/** The hypervisor itself takes any number: this is what keeps a wrong one from it. */
+function assertAllowed(cap: Cap, domain: DomainFacts): void {
+  checkedCap(cap, domain.vcpus);
+  const own = domain.capOriginal;
+  if (own.kind === 'uncapped') return;
+  if (cap.kind === 'uncapped' || cap.percent > own.percent) {
+    throw new RangeError(`the domain's own cap is ${showCap(own)}: ${showCap(cap)} would be above it`);
+  }
+}
+
+async function assertSameDomain(domain: DomainFacts, xl: RunXl): Promise<void> {
+  const now = parseDomains(await xlOutput(xl, ['list', '-l', String(domain.domid)])).find((d) => d.domid === domain.domid);
+  if (now?.uuid === domain.uuid) return;
+  throw new XthrottleError('noDomain', `domid ${domain.domid} is no longer ${printable(domain.name)} (UUID ${domain.uuid})`, {
+    hint: 'it was restarted, or has gone; nothing was changed',
+  });
+}

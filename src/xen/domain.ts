@@ -1,0 +1,118 @@
+import { type Cap, capFromXen, UNCAPPED } from '../core/cap.ts';
+import { XthrottleError } from '../core/errors.ts';
+import type { DomainFacts, SchedulerName } from '../core/goal.ts';
+import { type Ms, ms, pages } from '../core/units.ts';
+import { isCapping, readTslice } from './cap-calls.ts';
+import { parseInfo, parsePoolOf, parsePools, parseVcpus } from './parse.ts';
+import { type DomainConfig, parseDomains } from './parse-domains.ts';
+import { printable, type RunXl, xlOutput } from './xl-errors.ts';
+
+/** A domain as it stands before its migration, and what its scheduler lets us do. */
+export interface XenDomain {
+  readonly facts: DomainFacts;
+  readonly type: DomainConfig['type'];
+  readonly scheduler: SchedulerName;
+  /** Xen's own word for it. */
+  readonly schedulerText: string;
+  readonly pool: string;
+  readonly tsliceMs: Ms;
+  /** Why no cap can be set: then this migration can only be observed. */
+  readonly observeOnly?: string;
+}
+
+/** Frames of a PVH domain beside its memory (xenstore, console, ioreq rings): 32784 exist for 128 MiB. */
+const SPECIAL_PAGES = 16;
+/** Xen's default (CSCHED_DEFAULT_TSLICE_MS). */
+const TSLICE_DEFAULT_MS = ms(30);
+
+/** All domains of this host. Throws XthrottleError('noXl') without xl, root or Xen. */
+export const listDomains = async (xl: RunXl): Promise<readonly DomainConfig[]> => parseDomains(await xlOutput(xl, ['list', '-l']));
+
+/**
+ * The domain that `wanted` means: a domid, a name or a UUID. The name is compared here and never given to xl, so it may hold anything.
+ * Throws XthrottleError('noDomain').
+ */
+export function findDomain(domains: readonly DomainConfig[], wanted: string): DomainConfig {
+  const byId = /^\d+$/.test(wanted) ? domains.find((d) => d.domid === Number(wanted)) : undefined;
+  const found = byId ?? domains.find((d) => d.name === wanted) ?? domains.find((d) => d.uuid === wanted.toLowerCase());
+  if (found !== undefined) return found;
+  const others = domains.filter((d) => d.domid !== 0).map((d) => printable(d.name));
+  throw new XthrottleError('noDomain', `there is no domain ${printable(wanted)} on this host`, {
+    hint: others.length === 0 ? 'no guest runs here: is this the source host?' : `guests here: ${others.slice(0, 10).join(', ')}`,
+  });
+}
+
+/** Suffixes that xl gives the two halves of a migration. */
+const INCOMING = '--incoming';
+const AWAY = '--migratedaway';
+
+/** Refuses what cannot be migrated now. Throws XthrottleError('noDomain') with what to do; nothing was changed. */
+export function assertMigratable(domain: DomainConfig, domains: readonly DomainConfig[]): void {
+  const name = printable(domain.name);
+  const refuse = (message: string, hint: string): never => {
+    throw new XthrottleError('noDomain', message, { hint });
+  };
+  if (domain.domid === 0) refuse('Domain-0 is the host itself and cannot be migrated', 'name a guest: xl list');
+  if (domain.name.endsWith(INCOMING))
+    refuse(`${name} is the receiving half of a migration`, `wait for it to end, or, if none runs: xl destroy ${domain.domid}`);
+  if (domain.name.endsWith(AWAY)) refuse(`${name} has just been migrated away`, 'xl list on the destination shows it');
+  const leftover = domains.find((d) => d.name === `${domain.name}${INCOMING}`);
+  if (leftover !== undefined) {
+    refuse(
+      `a domain ${printable(leftover.name)} is there: ${name} is being migrated already, or a migration was lost`,
+      `if no migration of it runs: xl destroy ${leftover.domid}`,
+    );
+  }
+}
+
+/** A PV guest needs shadow paging to log dirty pages. Throws XthrottleError('noDomain') where this Xen has none. */
+export async function assertLoggable(domain: DomainConfig, xl: RunXl): Promise<void> {
+  if (domain.type !== 'pv') return;
+  if (parseInfo(await xlOutput(xl, ['info'])).virtCaps.includes('shadow')) return;
+  throw new XthrottleError('noDomain', `${printable(domain.name)} is a PV guest, and this Xen is built without shadow paging`, {
+    hint: 'such a guest cannot be migrated live here at all: PVH and HVM guests can (type="pvh" in its configuration)',
+  });
+}
+
+/** The facts that a controller needs of a domain, read from xl. Throws XthrottleError as xl's answers say. */
+export async function describeDomain(domain: DomainConfig, xl: RunXl): Promise<XenDomain> {
+  const id = String(domain.domid);
+  const [vcpuTable, poolTable] = [await xlOutput(xl, ['vcpu-list', id]), await xlOutput(xl, ['list', '-c', id])];
+  const pool = parsePoolOf(poolTable, domain.domid) ?? 'Pool-0';
+  const scheduler: SchedulerName = isCapping(domain.scheduler) ? domain.scheduler : 'other';
+  const capOriginal: Cap = domain.cap === undefined ? UNCAPPED : capFromXen(domain.cap);
+  const tslice = scheduler === 'credit' ? await readTslice(xl, pool) : undefined;
+  const online = parseVcpus(vcpuTable, domain.domid).filter((v) => v.online).length;
+  return {
+    facts: {
+      name: domain.name,
+      domid: domain.domid,
+      uuid: domain.uuid,
+      vcpus: domain.vcpusMax,
+      activeVcpus: Math.min(domain.vcpusMax, Math.max(1, online)),
+      populatedPages: pages(Math.ceil((domain.targetKib + domain.videoKib) / 4) + SPECIAL_PAGES),
+      capOriginal,
+    },
+    type: domain.type,
+    scheduler,
+    schedulerText: domain.scheduler,
+    pool,
+    tsliceMs: tslice === undefined ? TSLICE_DEFAULT_MS : ms(tslice),
+    ...(scheduler === 'other' ? { observeOnly: await noCaps(domain, pool, xl) } : {}),
+  };
+}
+
+async function noCaps(domain: DomainConfig, pool: string, xl: RunXl): Promise<string> {
+  const row = parsePools(await xlOutput(xl, ['cpupool-list'])).find((p) => p.name === pool);
+  const scheduler = row?.scheduler ?? domain.scheduler;
+  return `cpupool ${printable(pool)} runs the scheduler ${scheduler}, which has no caps: only observing (credit and credit2 have them)`;
+}
+
+/** All the checks before a wrapped migration, and the facts. Throws XthrottleError with a hint; nothing was changed. */
+export async function preflight(wanted: string, xl: RunXl): Promise<XenDomain> {
+  const domains = await listDomains(xl);
+  const domain = findDomain(domains, wanted);
+  assertMigratable(domain, domains);
+  await assertLoggable(domain, xl);
+  return describeDomain(domain, xl);
+}

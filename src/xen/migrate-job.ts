@@ -1,0 +1,115 @@
+import { execa } from 'execa';
+import { Observable } from 'rxjs';
+import { XthrottleError } from '../core/errors.ts';
+import type { Ms } from '../core/units.ts';
+import { monotonicMs } from './clock.ts';
+import { type HandOverStep, handOver } from './hand-over.ts';
+import { cannotStart, killGroup } from './xl.ts';
+import { xlBinary } from './xl-errors.ts';
+
+export interface MigrateJobOptions {
+  /** xl takes digits for a domid, never for a name. */
+  readonly domid: number;
+  /** As xl takes it: a host for ssh, or with `-s ''` a command. */
+  readonly destination: string;
+  /** Options for xl migrate, given through as they are. */
+  readonly xlOptions?: readonly string[];
+  /** What LIBXL_SAVE_HELPER names. */
+  readonly front: string;
+  readonly socketPath: string;
+  readonly binary?: string;
+  /** xl's own output as it comes, for showing. */
+  readonly onOutput?: (text: string) => void;
+}
+
+export interface MigrateResult {
+  readonly exitCode?: number;
+  readonly signal?: string;
+  /** xl said that the migration was successful. */
+  readonly migrated: boolean;
+  /** When the guest ran at the destination. */
+  readonly startedAtMs?: Ms;
+  /** xl's own words when it failed. */
+  readonly reason?: string;
+}
+
+export interface MigrateJob {
+  readonly pid: number;
+  /** Hand-over steps as they come, for one or more subscribers; completes when xl has ended. */
+  readonly steps$: Observable<{ readonly step: HandOverStep; readonly atMs: Ms }>;
+  /** Settles when xl has ended; rejects only when it could not be started. */
+  readonly done: Promise<MigrateResult>;
+  /**
+   * The last resort, when aborting through the relay did not end it: SIGTERM to xl's group, then SIGKILL. It leaves log-dirty on at the
+   * source; the guest runs on.
+   */
+  terminate(graceMs?: number): Promise<void>;
+}
+
+const TERM_GRACE_MS = 5000;
+
+/**
+ * Starts `xl migrate` in a session of its own (Ctrl-C at the terminal is ours to handle; ssh can't ask for a password there). Should we
+ * die, it goes on as stock: its relay puts the cap back. Throws XthrottleError('usage') for a destination that xl would read as an option.
+ */
+export function startMigrateJob(options: MigrateJobOptions): MigrateJob {
+  const { destination, domid, front, socketPath } = options;
+  if (destination.startsWith('-') || destination === '') {
+    throw new XthrottleError('usage', `the destination is a host, got "${destination}"`, { hint: 'options for xl migrate go behind --' });
+  }
+  const binary = options.binary ?? xlBinary();
+  const child = execa(binary, ['migrate', ...(options.xlOptions ?? []), String(domid), destination], {
+    reject: false,
+    detached: true,
+    cleanup: false,
+    buffer: false,
+    stdin: 'ignore',
+    env: { LC_ALL: 'C', LIBXL_SAVE_HELPER: front, XTHROTTLE_SOCKET: socketPath },
+  });
+  const reader = handOver();
+  const steps: { readonly step: HandOverStep; readonly atMs: Ms }[] = [];
+  const listeners = new Set<(step: { readonly step: HandOverStep; readonly atMs: Ms }) => void>();
+  const read = (text: string): void => {
+    const atMs = monotonicMs();
+    options.onOutput?.(text);
+    for (const step of reader.push(text)) {
+      steps.push({ step, atMs });
+      for (const listener of listeners) listener({ step, atMs });
+    }
+  };
+  child.stderr.setEncoding('utf8').on('data', read);
+  child.stdout.setEncoding('utf8').on('data', (text: string) => options.onOutput?.(text));
+  const done = child.then((result): MigrateResult => {
+    if (result.exitCode === undefined && result.signal === undefined) throw cannotStart(binary, result);
+    const reason = reader.reason();
+    const started = steps.find(({ step }) => step === 'domain-started');
+    return {
+      ...(result.exitCode === undefined ? {} : { exitCode: result.exitCode }),
+      ...(result.signal === undefined ? {} : { signal: result.signal }),
+      migrated: result.exitCode === 0,
+      ...(started === undefined ? {} : { startedAtMs: started.atMs }),
+      ...(result.exitCode === 0 || reason === undefined ? {} : { reason }),
+    };
+  });
+  done.catch(() => undefined);
+  return {
+    pid: child.pid ?? -1,
+    steps$: new Observable((subscriber) => {
+      for (const step of steps) subscriber.next(step);
+      const listener = subscriber.next.bind(subscriber);
+      listeners.add(listener);
+      done.then(
+        () => subscriber.complete(),
+        () => subscriber.complete(),
+      );
+      return () => listeners.delete(listener);
+    }),
+    done,
+    async terminate(graceMs = TERM_GRACE_MS) {
+      killGroup(child.pid, 'SIGTERM');
+      const timer = setTimeout(() => killGroup(child.pid), graceMs);
+      await done.catch(() => undefined);
+      clearTimeout(timer);
+    },
+  };
+}

@@ -1,0 +1,37 @@
+import { readFileSync } from 'node:fs';
+
+/** Which process wrote a journal: a pid alone may be somebody else's by now. */
+export interface Owner {
+  readonly pid: number;
+  /** Start time in clock ticks since boot (/proc/PID/stat, field 22). */
+  readonly startTicks: number;
+  readonly bootId: string;
+}
+
+export const bootId = (proc = '/proc'): string => {
+  try {
+    return readFileSync(`${proc}/sys/kernel/random/boot_id`, 'utf8').trim();
+  } catch {
+    return 'unknown';
+  }
+};
+
+/** Start time of a process that lives; undefined when there is none, or only its zombie is left. */
+export function startTicksOf(pid: number, proc = '/proc'): number | undefined {
+  let stat: string;
+  try {
+    stat = readFileSync(`${proc}/${pid}/stat`, 'latin1');
+  } catch {
+    return undefined;
+  }
+  // The second field is the program's name in parentheses, and may hold anything.
+  const after = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const [state, start] = [after[0], Number(after[19])];
+  return state === 'Z' || state === 'X' || !Number.isSafeInteger(start) ? undefined : start;
+}
+
+export const thisProcess = (): Owner => ({ pid: process.pid, startTicks: startTicksOf(process.pid) ?? 0, bootId: bootId() });
+
+export const isAlive = (owner: Owner): boolean => owner.bootId === bootId() && startTicksOf(owner.pid) === owner.startTicks;
+
+export const sameOwner = (a: Owner, b: Owner): boolean => a.pid === b.pid && a.startTicks === b.startTicks && a.bootId === b.bootId;

@@ -1,0 +1,82 @@
+import { execa } from 'execa';
+import { XthrottleError } from '../core/errors.ts';
+import { type Ms, ms } from '../core/units.ts';
+import { type RunXl, XL_OUTPUT_BYTES_MAX, XL_TIMEOUT_MS, type XlResult, xlBinary } from './xl-errors.ts';
+
+/** One finished call, for metrics: `command` is xl's subcommand, a bounded vocabulary. */
+export interface XlCall {
+  readonly command: string;
+  readonly ms: Ms;
+  readonly ok: boolean;
+}
+
+export interface XlOptions {
+  /** Default: XTHROTTLE_XL, else xl of PATH. */
+  readonly binary?: string;
+  readonly timeoutMs?: Ms;
+  readonly onCall?: (call: XlCall) => void;
+}
+
+/**
+ * The one way to call xl: an argument array (never a shell), C locale, no stdin, bounded output and time. Each call is a session of its
+ * own, so that Ctrl-C at the terminal or the end of our process group does not cut a cap change in half; when time is up its whole
+ * group is killed.
+ */
+export function createXl(options: XlOptions = {}): RunXl {
+  const binary = options.binary ?? xlBinary();
+  const timeoutMs = options.timeoutMs ?? XL_TIMEOUT_MS;
+  return async (args) => {
+    const result = await runOnce(binary, args, timeoutMs);
+    options.onCall?.({ command: args[0] ?? '', ms: result.tookMs, ok: result.ok });
+    return result;
+  };
+}
+
+async function runOnce(binary: string, args: readonly string[], timeoutMs: Ms): Promise<XlResult> {
+  const startedAt = performance.now();
+  const child = execa(binary, [...args], {
+    reject: false,
+    detached: true,
+    cleanup: false,
+    stdin: 'ignore',
+    env: { LC_ALL: 'C' },
+    maxBuffer: XL_OUTPUT_BYTES_MAX,
+    stripFinalNewline: false,
+  });
+  let timedOut = false;
+  const timer = setTimeout(() => {
+    timedOut = true;
+    killGroup(child.pid);
+  }, timeoutMs);
+  const result = await child.finally(() => clearTimeout(timer));
+  if (result.exitCode === undefined && result.signal === undefined && !timedOut && !result.isMaxBuffer) throw cannotStart(binary, result);
+  return {
+    ok: result.exitCode === 0 && !timedOut,
+    ...(result.exitCode === undefined ? {} : { exitCode: result.exitCode }),
+    timedOut,
+    stdout: result.stdout,
+    stderr: result.stderr,
+    tookMs: ms(performance.now() - startedAt),
+  };
+}
+
+/** Ends a process group that we started; one that is gone already is no error. */
+export function killGroup(pid: number | undefined, signal: NodeJS.Signals = 'SIGKILL'): void {
+  if (pid === undefined || pid <= 1) return;
+  try {
+    process.kill(-pid, signal);
+  } catch {
+    // ESRCH: it has ended.
+  }
+}
+
+export function cannotStart(binary: string, failure: { readonly code?: string | undefined; readonly cause?: unknown }): XthrottleError {
+  const code = failure.code ?? (failure.cause as NodeJS.ErrnoException | undefined)?.code;
+  const missing = code === 'ENOENT';
+  return new XthrottleError('noXl', `${binary} ${missing ? 'was not found' : `cannot be started (${code ?? 'unknown'})`}`, {
+    hint: missing
+      ? 'run in dom0 of a Xen host; xl is in the package xen-utils (Debian) or xen-tools, XTHROTTLE_XL names it elsewhere'
+      : 'run as root in dom0; XTHROTTLE_XL must name an executable',
+    cause: failure.cause,
+  });
+}
