@@ -64,7 +64,10 @@ export async function rotate(directory: string, keep: Keep, spare: ReadonlySet<s
   for (const { path, bytes: size } of found) {
     if (files <= keep.filesMax && bytes <= keep.bytesMax) break;
     if (spare.has(path)) continue;
-    await unlink(path);
+    await unlink(path).catch((error: NodeJS.ErrnoException) => {
+      // Another run rotates the same directory.
+      if (error.code !== 'ENOENT') throw error;
+    });
     gone.push(path);
     files -= 1;
     bytes -= size;
