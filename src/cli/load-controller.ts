@@ -16,7 +16,10 @@ export async function loadController(nameOrPath: string): Promise<Controller> {
   try {
     module = (await import(pathToFileURL(nameOrPath).href)) as { readonly default?: unknown };
   } catch (error) {
-    throw new XthrottleError('usage', `cannot load the controller ${nameOrPath}: ${messageOf(error)}`, { cause: error, hint: 'give the path of an ES module (.js, .mjs) whose default export is a controller' });
+    throw new XthrottleError('usage', `cannot load the controller ${nameOrPath}: ${messageOf(error)}`, {
+      cause: error,
+      hint: 'give the path of an ES module (.js, .mjs) whose default export is a controller',
+    });
   }
   return asController(module.default);
 }

@@ -2,7 +2,7 @@ import type { Argv, Options } from 'yargs';
 import { DEFAULT_CONTROLLER } from '../../controllers/registry.ts';
 import type { OnMiss, Preference, Profile } from '../core/goal.ts';
 import type { GoalOptions } from '../core/options.ts';
-import { type Ms, pages } from '../core/units.ts';
+import { type Ms, ms, pages } from '../core/units.ts';
 import { parseDuration, parsePairs, parseWhole } from './quantities.ts';
 
 const TARGET = 'Target and bounds:';
@@ -10,17 +10,69 @@ const CONTROL = 'Control:';
 const OUTPUT = 'Output:';
 
 const goalOptionSpecs = {
-  'target-downtime': { type: 'string', requiresArg: true, default: '200ms', group: TARGET, describe: 'longest downtime the guest may see (200ms, 2s)' },
-  'max-stall': { type: 'string', requiresArg: true, group: TARGET, describe: 'longest stall throttling may cause; sets the floor of the cap [default: the target downtime]' },
-  'min-cap': { type: 'string', requiresArg: true, group: TARGET, describe: 'lowest cap, percent of one pCPU; overrides the floor that follows from --max-stall' },
+  'target-downtime': {
+    type: 'string',
+    requiresArg: true,
+    group: TARGET,
+    describe: 'longest downtime the guest may see (200ms, 2s) [default: 200ms]',
+  },
+  'max-stall': {
+    type: 'string',
+    requiresArg: true,
+    group: TARGET,
+    describe: 'longest stall throttling may cause; sets the floor of the cap [default: the target downtime]',
+  },
+  'min-cap': {
+    type: 'string',
+    requiresArg: true,
+    group: TARGET,
+    describe: 'lowest cap, percent of one pCPU; overrides the floor that follows from --max-stall',
+  },
   'max-rounds': { type: 'string', requiresArg: true, group: TARGET, describe: 'at most so many live rounds (stock Xen has 5)' },
-  'max-dirty-pages': { type: 'string', requiresArg: true, group: TARGET, describe: 'alternative target: suspend only with at most so many pages to send' },
+  'max-dirty-pages': {
+    type: 'string',
+    requiresArg: true,
+    group: TARGET,
+    describe: 'alternative target: suspend only with at most so many pages to send',
+  },
   deadline: { type: 'string', requiresArg: true, group: TARGET, describe: 'finish or give up by then, from the start of the migration' },
-  'on-miss': { choices: ['abort', 'proceed'], requiresArg: true, default: 'abort', group: TARGET, describe: 'when the target cannot be met: leave the guest here, or migrate as stock Xen would' },
-  controller: { type: 'string', requiresArg: true, default: DEFAULT_CONTROLLER, group: CONTROL, describe: 'name of a controller, or path of your own module' },
-  'controller-option': { type: 'string', array: true, nargs: 1, requiresArg: true, default: [], group: CONTROL, describe: 'name=number, for the controller; may be repeated' },
-  profile: { choices: ['progressive', 'steep', 'gradual'], requiresArg: true, default: 'progressive', group: CONTROL, describe: 'how fast the cap may come down' },
-  prefer: { choices: ['downtime', 'network', 'safety', 'speed'], requiresArg: true, default: 'downtime', group: CONTROL, describe: 'what matters most when not everything can be had' },
+  'on-miss': {
+    choices: ['abort', 'proceed'],
+    requiresArg: true,
+    default: 'abort',
+    group: TARGET,
+    describe: 'when the target cannot be met: leave the guest here, or migrate as stock Xen would',
+  },
+  controller: {
+    type: 'string',
+    requiresArg: true,
+    default: DEFAULT_CONTROLLER,
+    group: CONTROL,
+    describe: 'name of a controller, or path of your own module',
+  },
+  'controller-option': {
+    type: 'string',
+    array: true,
+    nargs: 1,
+    requiresArg: true,
+    default: [],
+    group: CONTROL,
+    describe: 'name=number, for the controller; may be repeated',
+  },
+  profile: {
+    choices: ['progressive', 'steep', 'gradual'],
+    requiresArg: true,
+    default: 'progressive',
+    group: CONTROL,
+    describe: 'how fast the cap may come down',
+  },
+  prefer: {
+    choices: ['downtime', 'network', 'safety', 'speed'],
+    requiresArg: true,
+    default: 'downtime',
+    group: CONTROL,
+    describe: 'what matters most when not everything can be had',
+  },
 } as const satisfies Readonly<Record<string, Options>>;
 
 const outputOptionSpecs = {
@@ -35,7 +87,7 @@ export const withGoalOptions = <T>(args: Argv<T>) => args.options(goalOptionSpec
 export const withOutputOptions = <T>(args: Argv<T>) => args.options(outputOptionSpecs);
 
 export interface GoalArguments {
-  readonly 'target-downtime': string;
+  readonly 'target-downtime'?: string | undefined;
   readonly 'max-stall'?: string | undefined;
   readonly 'min-cap'?: string | undefined;
   readonly 'max-rounds'?: string | undefined;
@@ -54,8 +106,13 @@ export interface OutputArguments {
   readonly quiet: boolean;
 }
 
-/** The arguments as goal options. Throws XthrottleError('usage'). */
-export function goalOptionsOf(argv: GoalArguments): GoalOptions {
+const TARGET_DEFAULT = { targetDowntimeMs: ms(200) } as const;
+
+/** The arguments as goal options; `otherwise` where no target is given. Throws XthrottleError('usage'). */
+export function goalOptionsOf(
+  argv: GoalArguments,
+  otherwise: Pick<GoalOptions, 'targetDowntimeMs' | 'maxStallMs'> = TARGET_DEFAULT,
+): GoalOptions {
   const duration = (name: 'max-stall' | 'deadline'): Ms | undefined => {
     const text = argv[name];
     return text === undefined ? undefined : parseDuration(`--${name}`, text);
@@ -63,7 +120,9 @@ export function goalOptionsOf(argv: GoalArguments): GoalOptions {
   const maxStallMs = duration('max-stall');
   const deadlineMs = duration('deadline');
   return {
-    targetDowntimeMs: parseDuration('--target-downtime', argv['target-downtime']),
+    ...(argv['target-downtime'] === undefined
+      ? otherwise
+      : { targetDowntimeMs: parseDuration('--target-downtime', argv['target-downtime']) }),
     onMiss: argv['on-miss'] as OnMiss,
     profile: argv.profile as Profile,
     prefer: argv.prefer as Preference,
@@ -72,6 +131,8 @@ export function goalOptionsOf(argv: GoalArguments): GoalOptions {
     ...(deadlineMs === undefined ? {} : { deadlineMs }),
     ...(argv['min-cap'] === undefined ? {} : { minCapPercent: parseWhole('--min-cap', argv['min-cap'], 1, 100_000) }),
     ...(argv['max-rounds'] === undefined ? {} : { maxRounds: parseWhole('--max-rounds', argv['max-rounds'], 1, 1000) }),
-    ...(argv['max-dirty-pages'] === undefined ? {} : { maxDirtyPages: pages(parseWhole('--max-dirty-pages', argv['max-dirty-pages'], 1, 2 ** 40)) }),
+    ...(argv['max-dirty-pages'] === undefined
+      ? {}
+      : { maxDirtyPages: pages(parseWhole('--max-dirty-pages', argv['max-dirty-pages'], 1, 2 ** 40)) }),
   };
 }

@@ -10,7 +10,9 @@ const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h
 export function parseDuration(option: string, text: string): Ms {
   const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h)$/.exec(text.trim());
   const bad = (got: string): XthrottleError =>
-    new XthrottleError('usage', `${option} expects a duration with a unit, got ${got}`, { hint: `say for example ${option} 200ms, 2s or 10m` });
+    new XthrottleError('usage', `${option} expects a duration with a unit, got ${got}`, {
+      hint: `say for example ${option} 200ms, 2s or 10m`,
+    });
   if (match === null) throw bad(/^\d+(\.\d+)?$/.test(text.trim()) ? `the bare number ${text.trim()}` : JSON.stringify(text));
   const value = Number(match[1]) * (UNIT_MS[match[2] as string] as number);
   if (!(value > 0)) throw bad(`${text.trim()}, which is not above zero`);

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import type { MigrationRecord, SummaryRecord } from '../../../src/core/record.ts';
 
 /** What the lab needs from Debian, by a file that shows it is there. */
 const PACKAGES: Readonly<Record<string, string>> = {
@@ -64,8 +65,15 @@ function sourcesHash(): string {
 }
 
 function must(command: string, args: readonly string[]): void {
-  const ran = spawnSync(command, args, { encoding: 'utf8', env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }, maxBuffer: 1 << 26 });
-  if (ran.status !== 0) throw new Error(`${command} ${args.join(' ')} failed (${ran.status ?? ran.error?.message}):\n${(ran.stdout + ran.stderr).slice(-3000)}`);
+  const ran = spawnSync(command, args, {
+    encoding: 'utf8',
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    maxBuffer: 1 << 26,
+  });
+  if (ran.status !== 0)
+    throw new Error(
+      `${command} ${args.join(' ')} failed (${ran.status ?? ran.error?.message}):\n${(ran.stdout + ran.stderr).slice(-3000)}`,
+    );
 }
 
 export interface GuestOptions {
@@ -123,7 +131,9 @@ export class Lab {
   /** Creates a guest that dirties memory, and waits until it does. */
   async guest(name: string, options: GuestOptions = {}): Promise<void> {
     const o = { memMib: 128, workingSetMib: 32, rate: 3000, pattern: 'seq', gapMs: 100, vcpus: 1, type: 'pvh', ...options };
-    await this.must(`domu ${name} mem=${o.memMib} ws=${o.workingSetMib} rate=${o.rate} pat=${o.pattern} gap=${o.gapMs} vcpus=${o.vcpus} type=${o.type}`);
+    await this.must(
+      `domu ${name} mem=${o.memMib} ws=${o.workingSetMib} rate=${o.rate} pat=${o.pattern} gap=${o.gapMs} vcpus=${o.vcpus} type=${o.type}`,
+    );
   }
 
   /** What the guest wrote to its console, over all the domains it lived in (`NAME`, and `NAME--incoming` after a migration). */
@@ -131,9 +141,48 @@ export class Lab {
     return (await this.sh(`cat '/var/log/xen/console/guest-${name}${incoming ? '--incoming' : ''}.log' 2>/dev/null`)).stdout;
   }
 
-  private host(file: string, args: readonly string[], options: { readonly timeoutMs: number; readonly env?: NodeJS.ProcessEnv; readonly input?: Buffer }): Promise<Ran> {
+  /** `xthrottle migrate` to this same host over a link of so many bytes a second, with `--json`. */
+  async migrate(
+    name: string,
+    options: { readonly linkBytesPerSecond?: number; readonly args?: string; readonly timeoutMs?: number } = {},
+  ): Promise<Migrated> {
+    const link = localLink(options.linkBytesPerSecond ?? 8_000_000);
+    return migratedOf(
+      await this.sh(`xthrottle migrate ${name} '${link}' --json ${options.args ?? ''} -- -s ''`, options.timeoutMs ?? 150_000),
+    );
+  }
+
+  /** Domains by name, with domid and cap (Xen's number). */
+  async domains(
+    command: 'sched-credit' | 'sched-credit2' = 'sched-credit',
+  ): Promise<Readonly<Record<string, { readonly domid: number; readonly cap: number }>>> {
+    const rows = (await this.must(`xl ${command}`)).split('\n').flatMap((line) => {
+      const match = /^(\S+)\s+(\d+)\s+\d+\s+(\d+)\s*$/.exec(line);
+      return match === null ? [] : [[match[1] as string, { domid: Number(match[2]), cap: Number(match[3]) }] as const];
+    });
+    return Object.fromEntries(rows);
+  }
+
+  /** Whether Xen still logs the domain's dirty pages: it is to be off after every migration. */
+  async logsDirty(domid: number): Promise<boolean> {
+    const text = await this.must('xl dmesg -c >/dev/null; xl debug-keys q; sleep 0.5; xl dmesg');
+    const at = text.indexOf(`General information for domain ${domid}:`);
+    if (at < 0) throw new Error(`Xen says nothing of domain ${domid}:\n${text.slice(0, 2000)}`);
+    const end = text.indexOf('General information for domain', at + 10);
+    return /paging assistance:.*log_dirty/.test(text.slice(at, end < 0 ? undefined : end));
+  }
+
+  private host(
+    file: string,
+    args: readonly string[],
+    options: { readonly timeoutMs: number; readonly env?: NodeJS.ProcessEnv; readonly input?: Buffer },
+  ): Promise<Ran> {
     return new Promise((resolve, reject) => {
-      const child = spawn('bash', [file, ...args], { env: { ...process.env, PORT: String(this.port), ...options.env }, stdio: ['pipe', 'pipe', 'pipe'], timeout: options.timeoutMs });
+      const child = spawn('bash', [file, ...args], {
+        env: { ...process.env, PORT: String(this.port), ...options.env },
+        stdio: ['pipe', 'pipe', 'pipe'],
+        timeout: options.timeoutMs,
+      });
       let stdout = '';
       let stderr = '';
       child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -164,3 +213,14 @@ export function gapsOf(consoleText: string): readonly number[] {
 
 /** The domain's migration command for a link of `bytesPerSecond` to this same host: give it as HOST with `-s ''`. */
 export const localLink = (bytesPerSecond: number): string => `unset LIBXL_SAVE_HELPER; pv -qL ${bytesPerSecond} | xl migrate-receive`;
+
+/** What `xthrottle migrate --json` printed. */
+export interface Migrated extends Ran {
+  readonly records: readonly MigrationRecord[];
+  readonly summary: SummaryRecord | undefined;
+}
+
+export function migratedOf(ran: Ran): Migrated {
+  const records = ran.stdout.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as MigrationRecord] : []));
+  return { ...ran, records, summary: records.findLast((record): record is SummaryRecord => record.type === 'summary') };
+}

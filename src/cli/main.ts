@@ -1,0 +1,71 @@
+import yargs from 'yargs';
+import { packageVersion } from '../assets.ts';
+import { EXIT_CODES, messageOf, XthrottleError } from '../core/errors.ts';
+import { migrateCommand } from './migrate.ts';
+import { restoreCommand } from './restore.ts';
+import { simulateCommand } from './simulate.ts';
+import { explainCommand, replayCommand, reportCommand } from './traces.ts';
+import { watchCommand } from './watch.ts';
+
+/** A command reports its exit code through this. */
+export interface Exit {
+  code: number;
+}
+
+const EPILOGUE = [
+  'Exit codes:',
+  ...Object.values(EXIT_CODES).map(({ code, text }) => `  ${String(code).padStart(3)}  ${text}`),
+  '',
+  'Try it without Xen: xthrottle simulate --scenario busy-database --compare none',
+  'Before you trust it: xthrottle --observe (decides and records, changes nothing)',
+].join('\n');
+
+/** Parses, runs one command and returns the exit code; every error ends as a message that says what to do. */
+export async function main(args: readonly string[]): Promise<number> {
+  const exit: Exit = { code: EXIT_CODES.ok.code };
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+  try {
+    await yargs([...args])
+      .scriptName('xthrottle')
+      .usage('$0 [command] [options]\n\nLive-migrates busy Xen guests within a downtime target.')
+      .parserConfiguration({
+        'populate--': true,
+        'camel-case-expansion': false,
+        'parse-numbers': false,
+        'parse-positional-numbers': false,
+        'duplicate-arguments-array': false,
+      })
+      .command(watchCommand(exit))
+      .command(migrateCommand(exit))
+      .command(simulateCommand(exit))
+      .command(restoreCommand(exit))
+      .command(replayCommand(exit))
+      .command(explainCommand(exit))
+      .command(reportCommand(exit))
+      .version(packageVersion())
+      .alias('help', 'h')
+      .strict()
+      .recommendCommands()
+      .wrap(Math.min(120, process.stdout.columns ?? 100))
+      .epilogue(EPILOGUE)
+      .exitProcess(false)
+      .fail((message, error) => {
+        throw error ?? new XthrottleError('usage', message, { hint: 'see xthrottle --help' });
+      })
+      .parseAsync();
+  } catch (error) {
+    return fail(error);
+  }
+  return exit.code;
+}
+
+function fail(error: unknown): number {
+  if (error instanceof XthrottleError) {
+    process.stderr.write(`xthrottle: ${error.message}\n${error.hint === undefined ? '' : `  → ${error.hint}\n`}`);
+    return EXIT_CODES[error.exit].code;
+  }
+  process.stderr.write(`xthrottle: unexpected: ${messageOf(error)}\n${error instanceof Error ? `${error.stack}\n` : ''}`);
+  return EXIT_CODES.unexpected.code;
+}

@@ -1,0 +1,36 @@
+import type { Argv, CommandModule } from 'yargs';
+import { EXIT_CODES } from '../core/errors.ts';
+import { isLeft, restoreLeftovers } from '../xen/restore.ts';
+import { createXl } from '../xen/xl.ts';
+import type { Exit } from './main.ts';
+
+interface Arguments {
+  readonly domain?: string | undefined;
+  readonly all: boolean;
+  readonly json: boolean;
+}
+
+/** `xthrottle restore`: puts back the caps (and timeslices) that a dead xthrottle left. */
+export const restoreCommand = (exit: Exit): CommandModule<object, Arguments> => ({
+  command: 'restore [domain]',
+  describe: 'put back the caps that a dead xthrottle left',
+  builder: ((args: Argv) =>
+    args
+      .positional('domain', { type: 'string', describe: 'only this domain: name, domid or UUID' })
+      .option('all', { type: 'boolean', default: false, describe: 'also what a living xthrottle holds; it then lets go of the domain' })
+      .option('json', { type: 'boolean', default: false, describe: 'one JSON object a line' })) as unknown as (
+    args: Argv,
+  ) => Argv<Arguments>,
+  handler: async ({ domain, all, json }) => {
+    const outcomes = await restoreLeftovers({ xl: createXl(), all, ...(domain === undefined ? {} : { domain }) });
+    for (const outcome of outcomes) {
+      process.stdout.write(
+        json
+          ? `${JSON.stringify(outcome)}\n`
+          : `${outcome.what}: ${outcome.text}\n${outcome.hint === undefined ? '' : `  → ${outcome.hint}\n`}`,
+      );
+    }
+    if (outcomes.length === 0 && !json) process.stdout.write('no cap was left behind\n');
+    if (outcomes.some(isLeft)) exit.code = EXIT_CODES.capNotRestored.code;
+  },
+});

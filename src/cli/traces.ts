@@ -1,0 +1,113 @@
+import { writeFile } from 'node:fs/promises';
+import type { Argv, CommandModule } from 'yargs';
+import { EXIT_CODES, messageOf, XthrottleError } from '../core/errors.ts';
+import { type MigrationTrace, readTrace } from '../trace/read.ts';
+import { replay } from '../trace/replay.ts';
+import { explain } from '../view/explain.ts';
+import { renderReport } from '../view/report.ts';
+import { safeText } from '../view/text.ts';
+import { showAction } from '../view/words.ts';
+import { loadController } from './load-controller.ts';
+import type { Exit } from './main.ts';
+
+async function load(paths: readonly string[]): Promise<readonly MigrationTrace[]> {
+  const traces: MigrationTrace[] = [];
+  for (const path of paths) {
+    const read = await readTrace(path);
+    for (const note of read.notes) process.stderr.write(`xthrottle: ${safeText(path)}: ${safeText(note)}\n`);
+    traces.push(...read.traces);
+  }
+  return traces;
+}
+
+interface ReplayArguments {
+  readonly trace: string;
+  readonly controller?: string | undefined;
+  readonly json: boolean;
+}
+
+/** `xthrottle replay`: the recorded decisions again, or what another controller would have decided. */
+export const replayCommand = (exit: Exit): CommandModule<object, ReplayArguments> => ({
+  command: 'replay <trace>',
+  describe: 'decide a recorded migration again, with its own or another controller',
+  builder: ((args: Argv) =>
+    args
+      .positional('trace', { type: 'string', demandOption: true, describe: 'a trace file, or what --json printed' })
+      .option('controller', { type: 'string', requiresArg: true, describe: 'another controller than the recorded one' })
+      .option('json', { type: 'boolean', default: false, describe: 'the result as JSON, one migration a line' })) as unknown as (
+    args: Argv,
+  ) => Argv<ReplayArguments>,
+  handler: async ({ trace, controller, json }) => {
+    for (const migration of await load([trace])) {
+      const result = replay(migration.records, await loadController(controller ?? migration.start.controller));
+      if (controller === undefined && !result.identical) exit.code = EXIT_CODES.unexpected.code;
+      if (json) {
+        process.stdout.write(`${JSON.stringify({ id: migration.id, ...result })}\n`);
+        continue;
+      }
+      const verdict = result.identical
+        ? 'every decision is the same'
+        : `${result.differences.length} of ${result.compared} decisions differ`;
+      process.stdout.write(
+        `${safeText(migration.start.goal.domain.name)} (${safeText(migration.id)}), ${result.recordedController} → ${result.controller}: ${verdict}\n`,
+      );
+      if (result.dropped > 0) process.stdout.write(`  ${result.dropped} records were dropped by the recorder\n`);
+      if (result.error !== undefined) process.stdout.write(`  the controller failed: ${safeText(result.error)}\n`);
+      for (const d of result.differences.filter((x) => showAction(x.recorded) !== showAction(x.replayed)).slice(0, 50)) {
+        process.stdout.write(
+          `  ${(d.atMs / 1000).toFixed(2)} s, ${d.observation.type}: ${showAction(d.recorded)} → ${showAction(d.replayed)} (${safeText(d.replayed.reason.text)})\n`,
+        );
+      }
+    }
+  },
+});
+
+interface ExplainArguments {
+  readonly trace: string;
+}
+
+/** `xthrottle explain`: a page of plain text for a ticket. */
+export const explainCommand = (_exit: Exit): CommandModule<object, ExplainArguments> => ({
+  command: 'explain <trace>',
+  describe: 'say in plain text what happened in a recorded migration, and why',
+  builder: ((args: Argv) =>
+    args.positional('trace', { type: 'string', demandOption: true, describe: 'a trace file, or what --json printed' })) as unknown as (
+    args: Argv,
+  ) => Argv<ExplainArguments>,
+  handler: async ({ trace }) => {
+    for (const migration of await load([trace])) process.stdout.write(`${explain(migration)}\n`);
+  },
+});
+
+interface ReportArguments {
+  readonly traces: readonly string[];
+  readonly output: string;
+}
+
+/** `xthrottle report`: one self-contained HTML page. */
+export const reportCommand = (_exit: Exit): CommandModule<object, ReportArguments> => ({
+  command: 'report <traces..>',
+  describe: 'make one self-contained HTML page of recorded migrations',
+  builder: ((args: Argv) =>
+    args
+      .positional('traces', { type: 'string', array: true, demandOption: true, describe: 'trace files' })
+      .option('output', {
+        alias: 'o',
+        type: 'string',
+        requiresArg: true,
+        default: 'report.html',
+        describe: 'where the page goes',
+      })) as unknown as (args: Argv) => Argv<ReportArguments>,
+  handler: async ({ traces, output }) => {
+    const html = renderReport(await load(traces));
+    try {
+      await writeFile(output, html);
+    } catch (error) {
+      throw new XthrottleError('usage', `cannot write ${output}: ${messageOf(error)}`, {
+        cause: error,
+        hint: 'name another file with --output',
+      });
+    }
+    process.stderr.write(`xthrottle: ${output}, ${Math.round(html.length / 1024)} KiB\n`);
+  },
+});

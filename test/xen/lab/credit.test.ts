@@ -1,0 +1,141 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Observation } from '../../../src/core/observation.ts';
+import { gapsOf, Lab, localLink, type Migrated, migratedOf, prepareLab, whyNoLab } from './lab.ts';
+
+const why = whyNoLab();
+if (why !== undefined) console.info(`skipped: real Xen: ${why}`);
+
+/** Fixed costs in the emulator are near a second, so the target is 2 s; the stalls allowed still exercise the floor. */
+const TARGET = '--target-downtime 2s --max-stall 250ms';
+const BUSY = { memMib: 128, workingSetMib: 32, rate: 3000 } as const;
+
+const observations = (run: Migrated): readonly Observation[] =>
+  run.records.flatMap((record) => (record.type === 'observation' ? [record.observation] : []));
+const capsSet = (run: Migrated): readonly number[] =>
+  observations(run).flatMap((o) => (o.type === 'cap-changed' && o.by === 'us' && o.cap.kind === 'capped' ? [o.cap.percent] : []));
+
+describe.skipIf(why !== undefined)('real Xen, credit1', () => {
+  const lab = new Lab(2222);
+
+  beforeAll(async () => {
+    prepareLab();
+    await lab.boot();
+    await lab.deploy();
+  });
+  afterAll(() => lab.stop());
+
+  /** The longest gap the guest saw since its console log was last cut, over the switch-over. */
+  async function gapAcross(name: string): Promise<number> {
+    await lab.sh('sleep 1');
+    return Math.max(0, ...gapsOf(await lab.console(name, true)).slice(0, 1));
+  }
+
+  it('(a) (c) a guest that stock Xen would stop for seconds goes over with a quarter of the pages and half the gap; cap none before and after', async () => {
+    await lab.guest('idle', { memMib: 128, workingSetMib: 1, rate: 1 });
+    const idle = await lab.migrate('idle', { args: `--observe ${TARGET}` });
+    expect(idle.summary?.observedDowntimeMs).toBeGreaterThan(0);
+    const idleGap = await gapAcross('idle');
+    await lab.must('xl destroy idle');
+
+    await lab.guest('vm1', BUSY);
+    const stock = await lab.migrate('vm1', { args: `--observe ${TARGET}` });
+    const stockGap = await gapAcross('vm1');
+    expect(stock.summary?.lastDirtyPages).toBeGreaterThanOrEqual(5000);
+    expect(capsSet(stock)).toEqual([]);
+
+    const ours = await lab.migrate('vm1', { args: TARGET });
+    const gap = await gapAcross('vm1');
+    console.info(
+      `gaps: idle ${idleGap} ms, stock ${stockGap} ms, xthrottle ${gap} ms; last dirty pages: stock ${stock.summary?.lastDirtyPages}, xthrottle ${ours.summary?.lastDirtyPages}`,
+    );
+    expect(ours.code, ours.stderr).toBe(0);
+    expect(ours.summary).toMatchObject({ outcome: 'met', capBefore: 0, capRestored: true });
+    expect(ours.summary?.lastDirtyPages).toBeLessThanOrEqual((stock.summary?.lastDirtyPages ?? 0) / 4);
+    expect(capsSet(ours).length).toBeGreaterThan(0);
+    expect(Math.min(...capsSet(ours))).toBeGreaterThanOrEqual(14);
+    expect(gap - idleGap).toBeLessThanOrEqual((stockGap - idleGap) / 2);
+    expect((await lab.domains())['vm1']?.cap).toBe(0);
+  });
+
+  it('(b) (c) an impossible target: never suspended, nothing left behind, xl says why, the next migration works; cap 60 stays 60', async () => {
+    await lab.must('xl sched-credit -d vm1 -c 60');
+    const before = (await lab.domains())['vm1'];
+    const run = await lab.migrate('vm1', { args: '--target-downtime 100ms --max-stall 250ms --on-miss abort' });
+    expect(run.code, run.stderr).toBe(4);
+    expect(run.summary).toMatchObject({ outcome: 'aborted', observedDowntimeMs: null, capBefore: 60, capAfter: 60, capRestored: true });
+    expect(observations(run).map((o) => o.type)).not.toContain('suspended');
+    const after = await lab.domains();
+    expect(after['vm1']).toEqual(before);
+    expect(Object.keys(after)).toEqual(['Domain-0', 'vm1']);
+    expect(await lab.logsDirty(before?.domid ?? 0)).toBe(false);
+    const beats = (await lab.console('vm1', true)).split('\n').filter((line) => line.includes('HB seq=')).length;
+    await lab.sh('sleep 2');
+    expect((await lab.console('vm1', true)).split('\n').filter((line) => line.includes('HB seq=')).length).toBeGreaterThan(beats);
+
+    const again = await lab.migrate('vm1', { args: TARGET });
+    expect(again.code, again.stderr).toBe(0);
+    expect((await lab.domains())['vm1']?.cap).toBe(60);
+    await lab.must('xl destroy vm1');
+  });
+
+  it('(e) one sidecar steers two migrations at once, started by plain xl, and lists both', async () => {
+    await lab.guest('vm1', { ...BUSY, memMib: 96, workingSetMib: 16 });
+    await lab.guest('vm2', { ...BUSY, memMib: 96, workingSetMib: 16 });
+    await lab.must(
+      `(xthrottle ${TARGET} --json > /tmp/watch.out 2> /tmp/watch.err & echo $! > /tmp/watch.pid); for i in $(seq 100); do [ -S /run/xthrottle/control.sock ] && exit 0; sleep 0.2; done; cat /tmp/watch.err; exit 1`,
+    );
+    const link = localLink(6_000_000);
+    const front = '/opt/xthrottle/dist/src/xen/relay/front.sh';
+    await lab.must(
+      `export LIBXL_SAVE_HELPER=${front}; xl migrate -s '' vm1 '${link}' >/tmp/m1 2>&1 & LIBXL_SAVE_HELPER=${front} xl migrate -s '' vm2 '${link}' >/tmp/m2 2>&1; r=$?; wait; exit $r`,
+      200_000,
+    );
+    await lab.must(
+      'kill $(cat /tmp/watch.pid); for i in $(seq 50); do kill -0 $(cat /tmp/watch.pid) 2>/dev/null || exit 0; sleep 0.2; done; exit 1',
+    );
+    const run = migratedOf({ code: 0, stdout: await lab.must('cat /tmp/watch.out'), stderr: await lab.must('cat /tmp/watch.err') });
+    const summaries = run.records.flatMap((record) => (record.type === 'summary' ? [record] : []));
+    expect(summaries.map((s) => s.domain).sort()).toEqual(['vm1', 'vm2']);
+    for (const summary of summaries) expect(summary).toMatchObject({ capRestored: true, observedDowntimeSource: 'relay' });
+    const domains = await lab.domains();
+    expect(domains['vm1']?.cap).toBe(0);
+    expect(domains['vm2']?.cap).toBe(0);
+    await lab.must('xl destroy vm2');
+  });
+
+  it('(f) SIGTERM to migrate in a throttled round: guest stays, cap back, documented exit code', async () => {
+    const domid = (await lab.domains())['vm1']?.domid ?? 0;
+    const command =
+      `(xthrottle migrate vm1 '${localLink(4_000_000)}' --json ${TARGET} -- -s '' > /tmp/term.out 2> /tmp/term.err; echo $? > /tmp/term.code) & ` +
+      `for i in $(seq 300); do grep -q '"type":"cap-changed".*"capped"' /tmp/term.out && break; sleep 0.2; done; pkill -TERM -f 'bin.js migrate vm1'; wait`;
+    await lab.must(command, 200_000);
+    expect((await lab.must('cat /tmp/term.code')).trim(), await lab.must('cat /tmp/term.err')).toBe('143');
+    const domains = await lab.domains();
+    expect(domains['vm1']).toEqual({ domid, cap: 0 });
+    expect(Object.keys(domains)).toEqual(['Domain-0', 'vm1']);
+    expect(await lab.logsDirty(domid)).toBe(false);
+  });
+
+  it('(f) SIGTERM to watch in a throttled round: cap back, the migration goes on as stock', async () => {
+    const front = '/opt/xthrottle/dist/src/xen/relay/front.sh';
+    const script =
+      `rm -f /tmp/watch.out; (xthrottle ${TARGET} --json > /tmp/watch.out 2> /tmp/watch.err & echo $! > /tmp/watch.pid); ` +
+      `for i in $(seq 100); do [ -S /run/xthrottle/control.sock ] && break; sleep 0.2; done; ` +
+      `(LIBXL_SAVE_HELPER=${front} xl migrate -s '' vm1 '${localLink(4_000_000)}' > /tmp/m1 2>&1; echo $? > /tmp/m1.code) & ` +
+      `for i in $(seq 300); do grep -q '"type":"cap-changed".*"capped"' /tmp/watch.out && break; sleep 0.2; done; ` +
+      `kill -TERM $(cat /tmp/watch.pid); for i in $(seq 100); do kill -0 $(cat /tmp/watch.pid) 2>/dev/null || break; sleep 0.1; done; ` +
+      `xl sched-credit -d vm1; wait`;
+    const out = await lab.must(script, 200_000);
+    expect(out).toMatch(/^vm1\s+\d+\s+256\s+0$/m);
+    expect((await lab.must('cat /tmp/m1.code')).trim(), await lab.must('cat /tmp/m1')).toBe('0');
+    expect((await lab.domains())['vm1']?.cap).toBe(0);
+  });
+
+  it('(g) nobody listening: stock; (h) xl save and restore untouched', async () => {
+    const front = '/opt/xthrottle/dist/src/xen/relay/front.sh';
+    await lab.must(`LIBXL_SAVE_HELPER=${front} xl migrate -s '' vm1 'xl migrate-receive'`, 150_000);
+    await lab.must(`export LIBXL_SAVE_HELPER=${front}; xl save vm1 /tmp/vm1.save && xl restore /tmp/vm1.save`, 150_000);
+    expect((await lab.domains())['vm1']?.cap).toBe(0);
+    await lab.must('rm /tmp/vm1.save; xl destroy vm1');
+  });
+});
