@@ -105,6 +105,12 @@ export function observe(track: Track, observation: Observation, goal: Goal): Tra
         }),
       };
     }
+    case 'policy-query': {
+      // Asked after a round, a peek says what the next one would send; before it, the count is the round's own.
+      const looked = observation.when === 'after' ? observation.dirtyPages : undefined;
+      const dirtied = looked === undefined ? {} : { pagesDirtied: pages(Math.min(looked, goal.domain.populatedPages)) };
+      return { ...base, bytesSent: sent, rounds: patchRound(base.rounds, dirtied) };
+    }
     case 'suspend-request': {
       const dirtied =
         observation.dirtyPages === undefined ? undefined : pages(Math.min(observation.dirtyPages, goal.domain.populatedPages));
