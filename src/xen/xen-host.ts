@@ -1,0 +1,235 @@
+import { EMPTY, from, mergeMap, type Observable } from 'rxjs';
+import { messageOf, XthrottleError } from '../core/errors.ts';
+import type { Capabilities } from '../core/goal.ts';
+import { type Ms, ms } from '../core/units.ts';
+import type { Host } from '../host.ts';
+import { createActuator } from './cap-actuator.ts';
+import { isCapping, readCap } from './cap-calls.ts';
+import { type CapSteering, steerCap } from './cap-steering.ts';
+import { describeDomain, type XenDomain } from './domain.ts';
+import { type Guard, type GuardOptions, startGuard } from './guard.ts';
+import { createJournal, type Journal, stateDirectory } from './journal.ts';
+import type { Xenctrl } from './libxenctrl.ts';
+import type { MigrateJob } from './migrate-job.ts';
+import { parseDomains } from './parse-domains.ts';
+import { listen, type RelaySession } from './relay/server.ts';
+import { type RestoreOutcome, restoreLeftovers } from './restore.ts';
+import { type CapChange, createXenMigration, type XenMigration } from './xen-migration.ts';
+import { printable, type RunXl, xlOutput } from './xl-errors.ts';
+
+export interface XenHostOptions {
+  readonly socketPath: string;
+  readonly xl: RunXl;
+  readonly xenctrl?: Xenctrl | undefined;
+  /** Nothing is changed, every suspension goes on as stock. */
+  readonly observe?: boolean;
+  /** Journal, guard's report and learned pairs; default: `stateDirectory()`. */
+  readonly directory?: string;
+  readonly guard?: GuardOptions;
+  /** How long a relay waits for leave to suspend. */
+  readonly suspendWaitMs?: Ms;
+  /** By name: others are left alone. */
+  readonly isWanted?: (name: string) => boolean;
+  /** For people: what could not be done, and why. */
+  readonly note?: (level: 'info' | 'warning' | 'error', text: string) => void;
+}
+
+export interface XenHost extends Host {
+  readonly migrations$: Observable<XenMigration>;
+  readonly socketPath: string;
+  /** What a dead process had left, put back at our start. */
+  readonly restored: readonly RestoreOutcome[];
+  /** The xl migrate that we started ourselves: the next migration is its. When it ends, `migrations$` completes. */
+  wrap(job: MigrateJob, destination: string): void;
+}
+
+/** Live rounds before stock libxenguest suspends (SPP_MAX_ITERATIONS, xg_sr_save.c). */
+const STOCK_ROUNDS = 5;
+const LEFT_POLL_MS = 500;
+const LEFT_POLLS = 30;
+
+/** Puts back what dead processes left, and listens for relays. Throws XthrottleError as `listen` and xl do. */
+export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
+  const directory = options.directory ?? stateDirectory();
+  const restored = options.observe === true ? [] : await restoreLeftovers({ xl: options.xl, directory });
+  const server = await listen(options.socketPath);
+  const journal = createJournal(directory);
+  const guards = guardKeeper(directory, options);
+  let wrapped: Wrapped | undefined;
+  const open = async (session: RelaySession): Promise<readonly XenMigration[]> => {
+    try {
+      const migration = await openMigration(session, { options, journal, directory, guarded: guards.ensure, wrapped });
+      return migration === undefined ? [] : [migration];
+    } catch (error) {
+      options.note?.('error', `the migration of domain ${session.hello.domid} is left to stock Xen: ${messageOf(error)}`);
+      session.release(messageOf(error));
+      return [];
+    }
+  };
+  return {
+    socketPath: server.socketPath,
+    restored,
+    migrations$: server.sessions$.pipe(
+      mergeMap((session) => from(open(session)).pipe(mergeMap((found) => (found.length === 0 ? EMPTY : from(found))))),
+    ),
+    wrap(job, destination) {
+      wrapped = { job, destination };
+      const over = () => void server.close();
+      job.done.then(over, over);
+    },
+    async close() {
+      await server.close();
+      await guards.dismiss();
+    },
+  };
+}
+
+interface Wrapped {
+  readonly job: MigrateJob;
+  readonly destination: string;
+}
+
+interface Context {
+  readonly options: XenHostOptions;
+  readonly journal: Journal;
+  readonly directory: string;
+  readonly guarded: () => Promise<void>;
+  readonly wrapped: Wrapped | undefined;
+}
+
+async function openMigration(session: RelaySession, context: Context): Promise<XenMigration | undefined> {
+  // At once: soon the count has this migration's pages in it.
+  const staleDirtyPages = context.options.xenctrl?.dirtyPages(session.hello.domid);
+  const { options, directory, wrapped } = context;
+  const { xl, xenctrl } = options;
+  const { domid } = session.hello;
+  const readConfig = async () => parseDomains(await xlOutput(xl, ['list', '-l', String(domid)])).find((d) => d.domid === domid);
+  let config = await readConfig();
+  if (config === undefined)
+    throw new XthrottleError('noDomain', `xl lists no domain ${domid}`, { hint: 'xl list shows the domains of this host' });
+  if (options.isWanted?.(config.name) === false) {
+    session.release(`${printable(config.name)} is not among the domains to control`);
+    return undefined;
+  }
+  if (options.observe !== true) {
+    // A cap that a dead process left must not become this migration's original.
+    const left = await restoreLeftovers({ xl, directory, domain: config.uuid });
+    if (left.some((outcome) => outcome.verdict === 'restored')) config = (await readConfig()) ?? config;
+  }
+  const domain = await describeDomain(config, xl);
+  const listeners = new Set<(change: CapChange) => void>();
+  const { steering, observeOnly } = await steeringOf(domain, session, context, (change) => {
+    for (const listener of listeners) listener(change);
+  });
+  if (observeOnly !== undefined && options.observe !== true) options.note?.('warning', `${printable(domain.facts.name)}: ${observeOnly}`);
+  return createXenMigration({
+    session,
+    domain: domain.facts,
+    capabilities: await capabilitiesOf(domain, session, xl, xenctrl, steering !== undefined),
+    steering,
+    observeOnly,
+    xenctrl,
+    staleDirtyPages,
+    job: wrapped?.job,
+    destination: wrapped?.destination,
+    suspendWaitMs: options.suspendWaitMs,
+    hasLeft: () => hasLeft(xl, domid, domain.facts.uuid),
+    onCapChanged: (listener) => listeners.add(listener),
+  });
+}
+
+/** The steering of a domain's cap, or why there is none. */
+async function steeringOf(
+  domain: XenDomain,
+  session: RelaySession,
+  context: Context,
+  changed: (change: CapChange) => void,
+): Promise<{ readonly steering?: CapSteering; readonly observeOnly?: string }> {
+  const { options, journal, guarded } = context;
+  const { xl, xenctrl } = options;
+  if (options.observe === true) return { observeOnly: 'only observing, as asked' };
+  if (!isCapping(domain.scheduler)) return { observeOnly: domain.observeOnly ?? 'its scheduler has no caps' };
+  const steering = steerCap({
+    actuator: createActuator({ xl, xenctrl, domain: domain.facts, scheduler: domain.scheduler }),
+    journal,
+    domain: domain.facts,
+    scheduler: domain.scheduler,
+    guarded,
+    onLowered: (lowered) => session.capSet(lowered),
+    onChanged: (cap, by, latencyMs) => changed({ cap, by, ...(latencyMs === undefined ? {} : { latencyMs }) }),
+  });
+  // It takes a moment to start; the first change waits for it.
+  void guarded();
+  const refused = await steering.claim();
+  return refused === undefined ? { steering } : { observeOnly: `only observing: ${refused}` };
+}
+
+async function capabilitiesOf(
+  domain: XenDomain,
+  session: RelaySession,
+  xl: RunXl,
+  xenctrl: Xenctrl | undefined,
+  actuator: boolean,
+): Promise<Capabilities> {
+  const { domid } = domain.facts;
+  const { policy } = session.hello;
+  const timed = async (work: () => Promise<unknown> | unknown): Promise<Ms> => {
+    const startedAt = performance.now();
+    await work();
+    return ms(performance.now() - startedAt);
+  };
+  const { scheduler } = domain;
+  const xlMs = isCapping(scheduler) ? await timed(() => readCap(xl, domid, scheduler)) : ms(0);
+  // A change reads before, sets, and reads back: reads are xl calls too where there is no library.
+  const fast = xenctrl?.getCap(domid, scheduler) !== undefined;
+  const liftMs = fast ? await timed(() => xenctrl?.getCap(domid, scheduler)) : ms(2 * xlMs);
+  return {
+    peek: xenctrl?.dirtyPages(domid) !== undefined,
+    policy,
+    ...(policy ? {} : { roundsMax: STOCK_ROUNDS }),
+    actuator,
+    actuatorLatencyMs: fast ? xlMs : ms(2 * xlMs),
+    liftLatencyMs: ms(Math.max(1, 3 * liftMs)),
+    scheduler,
+    tsliceMs: domain.tsliceMs,
+  };
+}
+
+/** Whether the domain is gone from this host; undefined when xl does not answer. xl and libvirt destroy the source after the hand-over. */
+async function hasLeft(xl: RunXl, domid: number, uuid: string): Promise<boolean | undefined> {
+  let left: boolean | undefined;
+  for (let poll = 0; poll < LEFT_POLLS; poll++) {
+    try {
+      left = !parseDomains(await xlOutput(xl, ['list', '-l', String(domid)])).some((d) => d.domid === domid && d.uuid === uuid);
+    } catch (error) {
+      left = error instanceof XthrottleError && error.exit === 'noDomain' ? true : undefined;
+    }
+    if (left === true) return true;
+    await new Promise((resolve) => setTimeout(resolve, LEFT_POLL_MS));
+  }
+  return left;
+}
+
+/** One guard for all domains, started before the first change, and again should it have died. */
+function guardKeeper(directory: string, options: XenHostOptions) {
+  let running: Promise<Guard | undefined> | undefined;
+  const start = async (): Promise<Guard | undefined> => {
+    const guard = await startGuard({ directory, ...options.guard });
+    if (!('reason' in guard)) return guard;
+    options.note?.('warning', `no guard (${guard.reason}): should xthrottle be killed, run xthrottle restore`);
+    return undefined;
+  };
+  return {
+    async ensure(): Promise<void> {
+      running ??= start();
+      const guard = await running;
+      if (guard?.alive() !== false) return;
+      running = start();
+      await running;
+    },
+    async dismiss(): Promise<void> {
+      await (await running)?.dismiss();
+      running = undefined;
+    },
+  };
+}

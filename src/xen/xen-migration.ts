@@ -1,0 +1,268 @@
+import { capToXen } from '../core/cap.ts';
+import type { Decision } from '../core/decision.ts';
+import type { Capabilities, DomainFacts } from '../core/goal.ts';
+import type { Observation } from '../core/observation.ts';
+import { goalFor } from '../core/options.ts';
+import { initialTrack, observe } from '../core/track.ts';
+import { type BytesPerSecond, type Ms, ms, type Pages, sendTime } from '../core/units.ts';
+import type { Effect, Ending, Migration, RestoreResult } from '../host.ts';
+import type { CapSteering } from './cap-steering.ts';
+import { monotonicMs } from './clock.ts';
+import type { Xenctrl } from './libxenctrl.ts';
+import type { MigrateJob } from './migrate-job.ts';
+import type { PairSample } from './pair-store.ts';
+import { handoff } from './relay/handoff.ts';
+import type { RelayMessage } from './relay/protocol.ts';
+import type { RelaySession } from './relay/session.ts';
+import { type Look, relayReader } from './relay-reader.ts';
+import { startSampler } from './sampler.ts';
+
+export interface XenMigration extends Migration {
+  readonly host: 'xen';
+  /** Why nothing is changed for this domain, where that is so. */
+  readonly observeOnly?: string;
+  /** Of the relay: whether the pre-copy policy is ours, and why not. */
+  readonly policyMissing?: string;
+  /** What was learned of this pair of hosts; after `ended`, when it migrated and every part was seen. */
+  learned(): PairSample | undefined;
+}
+
+export interface XenMigrationOptions {
+  readonly session: RelaySession;
+  readonly domain: DomainFacts;
+  readonly capabilities: Capabilities;
+  /** Absent when nothing may be changed. */
+  readonly steering?: CapSteering | undefined;
+  readonly observeOnly?: string | undefined;
+  readonly xenctrl?: Xenctrl | undefined;
+  /** What the dirty count held before this migration. */
+  readonly staleDirtyPages?: Pages | undefined;
+  readonly destination?: string | undefined;
+  /** The wrapped xl migrate: its hand-over lines tell when the guest ran at the destination. */
+  readonly job?: MigrateJob | undefined;
+  readonly suspendWaitMs?: Ms | undefined;
+  /** Whether the domain has left this host; asked after a save that ended well without a job to tell. */
+  readonly hasLeft: () => Promise<boolean | undefined>;
+  /** Ours and others' changes of the cap come in here from the steering. */
+  readonly onCapChanged: (listener: (change: CapChange) => void) => void;
+}
+
+export type CapChange = Omit<Extract<Observation, { type: 'cap-changed' }>, 'type' | 'atMs'>;
+
+/** More observations than this unread: nobody reads them. */
+const WAITING_MAX = 65_536;
+const MESSAGE_ERROR_LEVEL = 8;
+const SUSPEND_WAIT_MS = ms(3000);
+
+/** One migration on this host: its relay's session, the looks from outside, and the cap, as one stream and one `apply`. */
+export function createXenMigration(options: XenMigrationOptions): XenMigration {
+  const { session, domain, capabilities, steering, xenctrl } = options;
+  const observations = handoff<Observation>(WAITING_MAX);
+  const reader = relayReader(domain, options.staleDirtyPages);
+  const ending = endingReader(options);
+  /** What is waiting for an answer, by the observation that told of it. */
+  const questions = new WeakMap<Observation, number>();
+  // For the transfer rate alone, which does not depend on what is asked for.
+  const anyGoal = goalFor({ targetDowntimeMs: ms(1) }, domain, capabilities);
+  let track = initialTrack(anyGoal);
+  let settleEnded: (value: Ending) => void = () => undefined;
+  const ended = new Promise<Ending>((resolve) => {
+    settleEnded = resolve;
+  });
+  let learnedSample: PairSample | undefined;
+
+  const look = (): Look => ({ dirtyPages: xenctrl?.dirtyPages(domain.domid), cpu: xenctrl?.cpu(domain.domid, domain.vcpus) });
+  const emit = (observation: Observation | undefined): void => {
+    if (observation === undefined) return;
+    track = observe(track, observation, anyGoal);
+    observations.next(observation);
+  };
+  options.onCapChanged((change) => emit({ type: 'cap-changed', atMs: monotonicMs(), ...change }));
+
+  const receive = (message: RelayMessage): void => {
+    const observation = reader.read(message, look);
+    if (observation !== undefined && 'awaited' in message && message.awaited) questions.set(observation, message.id);
+    ending.read(message);
+    if (message.type === 'suspend-settled' && message.lifted === true)
+      emit({ type: 'cap-changed', atMs: message.atMs, cap: domain.capOriginal, by: 'us' });
+    emit(observation);
+  };
+
+  const stopSampler = startSampler({
+    inRound: () => reader.phase === 'rounds',
+    look: (atMs) => {
+      if (xenctrl !== undefined) emit(reader.sample(atMs, look()));
+    },
+    tick: (atMs) => emit({ type: 'tick', atMs, bytesSent: reader.bytesSent }),
+    others: async () => steering?.lookForOthers(),
+  });
+  session.messages$.subscribe({
+    next: receive,
+    complete: () => {
+      stopSampler();
+      observations.complete();
+      void ending.settle(reader.passedOnAtMs).then((value) => {
+        learnedSample = sampleOf(value, ending, track.transferRate?.value);
+        settleEnded(value);
+      });
+    },
+  });
+  session.welcome({
+    capOriginal: capToXen(domain.capOriginal),
+    scheduler: capabilities.scheduler,
+    domid: domain.domid,
+    suspendWaitMs: options.suspendWaitMs ?? SUSPEND_WAIT_MS,
+    observe: steering === undefined,
+  });
+
+  const setCap = async (decision: Decision): Promise<Effect> => {
+    if (steering === undefined || (decision.action !== 'set-cap' && decision.action !== 'uncap')) return { result: 'skipped' };
+    // Once the suspend is asked for, only its answer moves the cap; after that there is nothing left to throttle.
+    if (reader.phase !== 'rounds' && reader.phase !== 'starting') return { result: 'skipped' };
+    return steering.set(decision.action === 'uncap' ? domain.capOriginal : decision.cap);
+  };
+
+  const answerSuspend = async (decision: Decision, id: number): Promise<Effect> => {
+    if (decision.action === 'deny' || decision.action === 'abort') {
+      ending.aborting(decision.reason.text);
+      session.answerSuspend(id, false, decision.reason.text);
+      const lifted = await steering?.set(domain.capOriginal);
+      return { result: 'applied', ...(lifted?.result === 'failed' && lifted.error !== undefined ? { error: lifted.error } : {}) };
+    }
+    // A parked guest can't answer the suspend: the cap goes first. Should that fail, the relay passes it on all the same, as stock would.
+    const lifted = await steering?.set(domain.capOriginal);
+    const afterMs = decision.action === 'grant' ? decision.runFirstMs : undefined;
+    session.answerSuspend(id, true, decision.reason.text, afterMs);
+    const { latencyMs, error } = lifted ?? {};
+    return {
+      result: 'applied',
+      cap: domain.capOriginal,
+      ...(latencyMs === undefined ? {} : { latencyMs }),
+      ...(error === undefined ? {} : { error }),
+    };
+  };
+
+  const answerPolicy = (decision: Decision, id: number): Effect => {
+    const stops = decision.action === 'stop-and-copy' || decision.action === 'abort';
+    session.answerPolicy(id, stops ? (decision.action as 'stop-and-copy' | 'abort') : 'continue');
+    if (decision.action === 'abort') ending.aborting(decision.reason.text);
+    return { result: stops ? 'applied' : 'skipped' };
+  };
+
+  return {
+    id: `xen-${domain.domid}-${session.hello.relayPid}-${Math.round(session.hello.atMs)}`,
+    host: 'xen',
+    domain,
+    capabilities,
+    ...(options.destination === undefined ? {} : { destination: options.destination }),
+    ...(options.observeOnly === undefined ? {} : { observeOnly: options.observeOnly }),
+    ...(session.hello.policyMissing === undefined ? {} : { policyMissing: session.hello.policyMissing }),
+    observations$: observations.stream$,
+    ended,
+    now: monotonicMs,
+    learned: () => learnedSample,
+    async apply(decision, observation, superseded) {
+      const id = questions.get(observation);
+      if (steering === undefined) return { result: 'skipped' };
+      if (observation.type === 'suspend-request') return id === undefined ? { result: 'skipped' } : answerSuspend(decision, id);
+      // The helper waits for this answer: it goes before the call that changes the cap.
+      const answered = observation.type === 'policy-query' && id !== undefined ? answerPolicy(decision, id) : undefined;
+      if (answered?.result === 'applied') return answered;
+      if (superseded) return { result: 'superseded' };
+      if (decision.action === 'abort') {
+        ending.aborting(decision.reason.text);
+        session.abort(decision.reason.text);
+        return { result: 'applied' };
+      }
+      return setCap(decision);
+    },
+    async abort(reason) {
+      ending.aborting(reason);
+      session.abort(reason);
+    },
+    async restoreCap(): Promise<RestoreResult> {
+      const result = steering === undefined ? await unchanged(domain, xenctrl, capabilities) : await steering.restore();
+      // Whatever still goes on does so as stock.
+      if (reader.phase !== 'over') session.release('xthrottle let go');
+      return result;
+    },
+  };
+}
+
+async function unchanged(domain: DomainFacts, xenctrl: Xenctrl | undefined, capabilities: Capabilities): Promise<RestoreResult> {
+  const cap = xenctrl?.getCap(domain.domid, capabilities.scheduler);
+  return { restored: true, capAfter: cap === undefined ? null : capToXen(cap) };
+}
+
+/** How it ended, put together from the relay's last messages and, where we started it, from xl's own lines. */
+function endingReader(options: XenMigrationOptions) {
+  let completedAtMs: Ms | undefined;
+  let suspendedAtMs: Ms | undefined;
+  let passedOnAtMs: Ms | undefined;
+  let lastPages: Pages | undefined;
+  let saved = false;
+  let closed = false;
+  let why: string | undefined;
+  let firstError: string | undefined;
+  const fromJob = async (job: MigrateJob): Promise<Ending> => {
+    const result = await job.done;
+    const downtime = result.startedAtMs === undefined || passedOnAtMs === undefined ? undefined : ms(result.startedAtMs - passedOnAtMs);
+    if (result.migrated)
+      return { result: 'migrated', ...(downtime === undefined ? relayDowntime() : { downtimeMs: downtime, downtimeSource: 'handover' }) };
+    return {
+      result: saved && result.startedAtMs !== undefined ? 'unknown' : 'stayed',
+      reason: why ?? result.reason ?? firstError ?? 'xl migrate failed',
+    };
+  };
+  const relayDowntime = (): Partial<Ending> =>
+    completedAtMs === undefined || passedOnAtMs === undefined
+      ? {}
+      : { downtimeMs: ms(completedAtMs - passedOnAtMs), downtimeSource: 'relay' };
+  const fromRelay = async (): Promise<Ending> => {
+    if (!closed) return { result: 'unknown', reason: 'the relay was lost' };
+    if (!saved) return { result: 'stayed', reason: why ?? firstError ?? 'the save failed' };
+    const left = await options.hasLeft();
+    if (left === true) return { result: 'migrated', ...relayDowntime() };
+    return left === false
+      ? { result: 'stayed', reason: 'the save was complete, but the domain is still here: the hand-over failed' }
+      : { result: 'unknown', reason: 'the save was complete; whether the domain has left could not be read' };
+  };
+  return {
+    get suspendLatencyMs(): Ms | undefined {
+      return suspendedAtMs === undefined || passedOnAtMs === undefined ? undefined : ms(suspendedAtMs - passedOnAtMs);
+    },
+    get lastPages() {
+      return lastPages;
+    },
+    aborting(reason: string): void {
+      why ??= reason;
+    },
+    read(message: RelayMessage): void {
+      if (message.type === 'suspended') suspendedAtMs = message.atMs;
+      else if (message.type === 'stop-and-copy') lastPages = message.pagesToSend;
+      else if (message.type === 'log' && message.level >= MESSAGE_ERROR_LEVEL) firstError ??= message.text;
+      else if (message.type === 'end') closed = true;
+      else if (message.type === 'complete') {
+        saved = message.result === 0;
+        completedAtMs = message.atMs;
+      }
+    },
+    async settle(passedOn: Ms | undefined): Promise<Ending> {
+      passedOnAtMs = passedOn;
+      try {
+        return await (options.job === undefined ? fromRelay() : fromJob(options.job));
+      } catch (error) {
+        return { result: 'unknown', reason: error instanceof Error ? error.message : String(error) };
+      }
+    },
+  };
+}
+
+/** The fixed part of the observed downtime: what is neither the suspend nor sending the last pages. */
+function sampleOf(ending: Ending, seen: ReturnType<typeof endingReader>, rate: BytesPerSecond | undefined): PairSample | undefined {
+  const { suspendLatencyMs, lastPages } = seen;
+  if (ending.result !== 'migrated' || ending.downtimeSource !== 'handover' || ending.downtimeMs === undefined) return undefined;
+  if (suspendLatencyMs === undefined || lastPages === undefined || rate === undefined) return undefined;
+  const overhead = ending.downtimeMs - suspendLatencyMs - sendTime(lastPages, rate);
+  return { overheadMs: ms(Math.max(0, overhead)), suspendLatencyMs };
+}
