@@ -106,6 +106,8 @@ class Telling {
   #track: Track;
   #capMin: Cap;
   #completedMs: number | undefined;
+  /** Total at the suspend request: what comes later is not the last round's. */
+  #bytesBeforeSuspend: number | undefined;
 
   constructor(goal: Goal) {
     this.#goal = goal;
@@ -126,7 +128,10 @@ class Telling {
       this.#endRound();
       this.#fitNow(at);
     }
-    if (observation.type === 'suspend-request') this.#fitNow(at);
+    if (observation.type === 'suspend-request') {
+      this.#fitNow(at);
+      this.#bytesBeforeSuspend = observation.bytesSent;
+    }
     if (observation.type === 'complete') this.#completedMs = at;
     if (observation.type === 'cap-changed') this.#capNow(observation.cap, observation.by, at);
     const dirtied = currentRound(this.#track)?.pagesDirtied;
@@ -173,7 +178,7 @@ class Telling {
     const end = round.endedAtMs;
     const span = (end ?? this.#track.atMs) - round.startedAtMs;
     const following = this.#track.rounds.find((r) => r.round === round.round + 1);
-    const bytesSent = (following?.bytesAtStart ?? this.#track.bytesSent) - round.bytesAtStart;
+    const bytesSent = (following?.bytesAtStart ?? this.#bytesBeforeSuspend ?? this.#track.bytesSent) - round.bytesAtStart;
     this.#rounds.push({
       round: round.round,
       startMs,

@@ -4,7 +4,7 @@ import { showBytesRate, showCount, showMs, showPagesBytes, showUpper, showXenCap
 import { narrate } from './narrative.ts';
 import { summaryRows } from './summary.ts';
 import { columnsOf, filled, safeText, wrap } from './text.ts';
-import { outcomeSentence, showAction } from './words.ts';
+import { changesSomething, outcomeSentence, showAction } from './words.ts';
 
 const PAGE_COLUMNS = 100;
 /** Decisions shown in full; of more the middle is left out. */
@@ -58,16 +58,18 @@ function aligned(rows: readonly (readonly string[])[]): readonly string[] {
 }
 
 function decisionLines(story: Story, width: number): readonly string[] {
-  const lines = story.decisions.map((taken) => decisionLine(taken, story.start.observe));
-  return middleOut(lines, DECISIONS_MAX).flatMap((line) => hanging(line, width));
+  const acts = story.decisions.filter(({ decision }) => changesSomething(decision));
+  const holds = story.decisions.reduce((sum, { decision, times }) => sum + (changesSomething(decision) ? 0 : times), 0);
+  const lines = acts.map((taken) => decisionLine(taken, story.start.observe));
+  const rest = holds === 0 ? [] : [`Besides these it held ${holds} times.`];
+  return [...middleOut(lines, DECISIONS_MAX).flatMap((line) => hanging(line, width)), ...rest];
 }
 
-function decisionLine({ atMs, round, decision, times }: StoryDecision, observe: boolean): string {
+function decisionLine({ atMs, round, decision }: StoryDecision, observe: boolean): string {
   const place = round === undefined ? '' : `, round ${round}`;
-  const would = observe && decision.action !== 'hold' ? 'would: ' : '';
+  const would = observe ? 'would: ' : '';
   const forecast = decision.forecast === undefined ? '' : ` [predicted downtime ${showUpper(decision.forecast.downtimeMs)}]`;
-  const repeated = times > 1 ? ` (${times} times)` : '';
-  return `${showMs(atMs)}${place}: ${would}${showAction(decision)}${repeated}: ${safeText(decision.reason.text)}${forecast}`;
+  return `${showMs(atMs)}${place}: ${would}${showAction(decision)}: ${safeText(decision.reason.text)}${forecast}`;
 }
 
 function troubleLines(story: Story, notes: readonly string[], width: number): readonly string[] {

@@ -27,11 +27,11 @@ export function showRange(estimate: Estimate | null | undefined): string {
   return low === high ? value : `${value} (${low} … ${high})`;
 }
 
-/** The same for a narrow column: `84 ms ≤ 110 ms`; the upper bound is what the gate goes by. */
+/** The same for a narrow column: `84 ms (≤ 110 ms)`; the upper bound is what the gate goes by. */
 export function showUpper(estimate: Estimate | null | undefined): string {
   if (estimate === undefined || estimate === null) return UNKNOWN;
   const [value, high] = [showMs(estimate.value), showMs(estimate.high)];
-  return value === high ? value : `${value} ≤ ${high}`;
+  return value === high ? value : `${value} (≤ ${high})`;
 }
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;

@@ -15,7 +15,7 @@ function who(story: Story): string {
   const { start, goal } = story;
   const { domain } = goal;
   const memory = showPagesBytes(domain.populatedPages);
-  const to = start.destination === undefined ? '' : ` to ${safeText(start.destination)}`;
+  const to = start.destination === undefined || start.host === 'simulated' ? '' : ` to ${safeText(start.destination)}`;
   const simulated =
     start.host === 'simulated'
       ? ` on the simulated host${start.scenario === undefined ? '' : ` (scenario ${safeText(start.scenario)}, seed ${start.seed ?? 'unknown'})`}`
