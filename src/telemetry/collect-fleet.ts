@@ -1,6 +1,6 @@
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import type { Decision } from '../core/decision.ts';
-import type { EffectRecord, SummaryRecord } from '../core/record.ts';
+import type { EffectRecord, Outcome, SummaryRecord } from '../core/record.ts';
 import { RESULTS, type Vocabulary } from './labels.ts';
 import type { Growth } from './live.ts';
 import type { Slots } from './slots.ts';
@@ -22,6 +22,14 @@ const ERROR_BUCKETS = [0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5];
 const TARGET_BUCKETS = [0.1, 0.25, 0.5, 0.75, 0.9, 1, 1.1, 1.25, 1.5, 2, 5, 10];
 const DURATION_BUCKETS = [1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600];
 const CAP_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+
+/** Ends that are to be expected. They count from 0, as an increase over time does not see the first value of a series. */
+const END_REASONS: Readonly<Record<Outcome, readonly string[]>> = {
+  met: ['fits', 'fits-after-slice', 'misses-proceed', 'no-prediction', 'none'],
+  missed: ['fits', 'fits-after-slice', 'misses-proceed', 'no-prediction', 'none'],
+  aborted: ['misses-abort', 'abort-requested', 'none'],
+  failed: ['fits', 'none'],
+};
 
 export function collectFleet(registry: Registry, slots: Slots, reasons: Vocabulary): Fleet {
   const registers = [registry];
@@ -50,6 +58,7 @@ export function collectFleet(registry: Registry, slots: Slots, reasons: Vocabula
   );
   const ranges = counter('downtime_predictions_total', 'Observed downtimes below, within and above the predicted range.', ['result']);
   for (const result of RESULTS) ended.inc({ result }, 0);
+  for (const [result, codes] of Object.entries(END_REASONS)) for (const reason of codes) why.inc({ result, reason }, 0);
   for (const result of ['restored', 'failed']) restores.inc({ result }, 0);
   for (const result of ['below', 'within', 'above']) ranges.inc({ result }, 0);
 

@@ -7,7 +7,7 @@ import { collectLast } from './collect-last.ts';
 import { collectMigrations } from './collect-migration.ts';
 import { collectProcess } from './collect-process.ts';
 import { domainLabel, vocabulary } from './labels.ts';
-import { REASONS } from './reasons.ts';
+import { LEARNED_REASONS, REASONS } from './reasons.ts';
 import { recordSink } from './sink.ts';
 import { createSlots } from './slots.ts';
 
@@ -19,6 +19,13 @@ export interface MetricsOptions {
   readonly keepEndedMs?: number;
   /** Domains with series of their own at the same time; further migrations count in the fleet's counters only. Default: 1000. */
   readonly domainsMax?: number;
+}
+
+export interface MetricDefinition {
+  readonly name: string;
+  readonly help: string;
+  readonly type: string;
+  readonly labels: readonly string[];
 }
 
 export interface Metrics extends HostHealth {
@@ -33,11 +40,8 @@ export interface Metrics extends HostHealth {
   text(): Promise<string>;
   finalText(): Promise<string>;
   /** Every metric that exists. */
-  definitions(): readonly { readonly name: string; readonly help: string; readonly type: string }[];
+  definitions(): readonly MetricDefinition[];
 }
-
-/** Reason codes of a user's own controllers that become labels. */
-const LEARNED_REASONS = 32;
 
 /** Metrics fed by the record stream. `write` is cheap and never throws; gauges are computed when scraped, from what records said. */
 export function createMetrics(options: MetricsOptions): Metrics {
@@ -66,8 +70,15 @@ export function createMetrics(options: MetricsOptions): Metrics {
     },
     text: () => text(registry),
     finalText: () => text(finalRegistry),
-    definitions: () => registry.getMetricsAsArray().map(({ name, help, type }: MetricObject) => ({ name, help, type: String(type) })),
+    definitions: () => registry.getMetricsAsArray().map(definition),
   };
+}
+
+/** prom-client's types leave out the label names, and call the type a number. */
+function definition(metric: MetricObject): MetricDefinition {
+  const { name, help, type } = metric;
+  const { labelNames = [] } = metric as MetricObject & { readonly labelNames?: readonly string[] };
+  return { name, help, type: String(type), labels: labelNames };
 }
 
 async function render(registry: Registry): Promise<string> {

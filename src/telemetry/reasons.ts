@@ -1,7 +1,4 @@
-/**
- * The reason codes of our own decisions: core, loop and the built-in controllers. A test reads them out of the sources, so that none is
- * forgotten here.
- */
+/** Reason codes of core and loop, which end migrations. Those of controllers are learned as they come, in bounded number. */
 export const REASONS: readonly string[] = [
   'abort-requested',
   'controller-failed',
@@ -15,3 +12,6 @@ export const REASONS: readonly string[] = [
   'none',
   'start',
 ];
+
+/** How many more become labels, the built-in controllers' and a user's own; the rest is `other`. */
+export const LEARNED_REASONS = 96;
