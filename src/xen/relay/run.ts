@@ -9,7 +9,7 @@ import { PolicyDesk } from './policy-desk.ts';
 import { refusalText } from './policy-wire.ts';
 import { POLICY_WAIT_MS, POLICY_WAIT_MS_MAX, type ServerMessage, SUSPEND_WAIT_MS, SUSPEND_WAIT_MS_MAX } from './protocol.ts';
 import { Reporter } from './reporter.ts';
-import { eventOf, PHASE_INITIAL } from './rounds.ts';
+import { type Event, eventOf, PHASE_INITIAL } from './rounds.ts';
 
 export interface RelayInputs {
   readonly job: Job;
@@ -22,6 +22,8 @@ export interface RelayInputs {
 /** The policy object greets as soon as the save begins; without its word for so long it counts as missing. */
 const GREETING_WAIT_MS = 2000;
 const GOODBYE_WAIT_MS = 500;
+/** The helper reports every 1024 frames: hundreds of times a second on a fast link, and as fast as it can over absent ones. */
+const PROGRESS_MS = 100;
 
 const clamp = (value: number | undefined, fallback: number, max: number): number => Math.min(max, Math.max(0, value ?? fallback));
 
@@ -38,6 +40,9 @@ export class Relay {
   #gate: { readonly id: number; readonly leave: Deferred<Leave | 'lost'>; readonly stop: Deferred<Stop> } | undefined;
   #abortWhenSuspended = false;
   #rest: Buffer = Buffer.alloc(0);
+  readonly #outgoing: Buffer[] = [];
+  #progress: (Event & { readonly type: 'progress' | 'stop-and-copy' }) | undefined;
+  #progressAtMs = Number.NEGATIVE_INFINITY;
   #lifted: Promise<unknown> = Promise.resolve();
 
   constructor({ job, helper, socket, xen, policyMissing }: RelayInputs) {
@@ -54,7 +59,8 @@ export class Relay {
 
   /** Passes on the helper's last words, tells the server how it ended, and settles once that is sent. */
   async end(exit: Exit): Promise<void> {
-    if (this.#rest.length > 0) process.stdout.write(this.#rest);
+    this.#outgoing.push(this.#rest);
+    this.#forward();
     this.#stage = 'over';
     this.#gate?.stop.settle({ reason: 'the save helper ended', by: 'signal' });
     this.#reporter.tell({
@@ -95,20 +101,52 @@ export class Relay {
     const cut = cutFrames(this.#rest, chunk);
     this.#rest = cut.rest;
     for (const bytes of cut.frames) this.#onFrame(bytes);
+    this.#forward();
+    this.#tellProgress();
+  }
+
+  /** To libxl, in one write for all that came together: the helper shares dom0's CPUs with us. */
+  #forward(): void {
+    if (this.#outgoing.length > 0) process.stdout.write(Buffer.concat(this.#outgoing.splice(0)));
+  }
+
+  /** The newest count, at most every PROGRESS_MS; a round's last one at once. */
+  #tellProgress(): void {
+    const event = this.#progress;
+    if (event === undefined) return;
+    const atMs = performance.now();
+    if (event.pagesSent < event.pagesToSend && atMs < this.#progressAtMs + PROGRESS_MS) return;
+    this.#progressAtMs = atMs;
+    this.#progress = undefined;
+    this.#reporter.tell(event);
+  }
+
+  /** What comes next ends the round: its last count goes first, an unfinished one is out of date. */
+  #closeRound(): void {
+    const event = this.#progress;
+    this.#progress = undefined;
+    if (event !== undefined && event.pagesSent === event.pagesToSend) this.#reporter.tell(event);
   }
 
   #onFrame(bytes: Buffer): void {
     const frame = decodeFrame(bytes);
     if (frame.type === 'suspend' && this.#stage === 'live') {
+      this.#closeRound();
       void this.#onSuspend(bytes);
       return;
     }
-    process.stdout.write(bytes);
+    this.#outgoing.push(bytes);
     const [phase, event] = eventOf(this.#phase, frame);
     this.#phase = phase;
-    if (event?.type === 'complete') this.#stage = 'over';
-    if (event?.type === 'suspended') this.#onSuspended();
-    if (event !== undefined) this.#reporter.tell(event);
+    if (event === undefined) return;
+    if (event.type === 'progress' || event.type === 'stop-and-copy') {
+      this.#progress = event;
+      return;
+    }
+    this.#closeRound();
+    if (event.type === 'complete') this.#stage = 'over';
+    if (event.type === 'suspended') this.#onSuspended();
+    this.#reporter.tell(event);
   }
 
   async #onSuspend(bytes: Buffer): Promise<void> {
@@ -130,7 +168,8 @@ export class Relay {
       this.#helper.hears.write(encodeReply(0));
     } else {
       this.#stage = 'suspending';
-      process.stdout.write(bytes);
+      this.#outgoing.push(bytes);
+      this.#forward();
     }
     const { result, by } = outcome;
     const lifted = 'lifted' in outcome && outcome.lifted !== undefined ? { lifted: outcome.lifted } : {};
@@ -190,6 +229,7 @@ export class Relay {
 
   /** A line in libxl's own log, between two frames of the helper's. */
   #say(level: number, text: string): void {
-    process.stdout.write(encodeFrame({ type: 'log', level, errno: -1, context: 'xthrottle', text }));
+    this.#outgoing.push(encodeFrame({ type: 'log', level, errno: -1, context: 'xthrottle', text }));
+    this.#forward();
   }
 }

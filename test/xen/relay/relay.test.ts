@@ -44,8 +44,14 @@ describe('a migration with xthrottle listening', () => {
       [3, 4782],
       [4, 3989],
     ]);
-    const tail = types(side.messages.slice(side.messages.findIndex((message) => message.type === 'suspend-request')));
-    expect(tail).toEqual(['suspend-request', 'suspend-settled', 'suspended', ...Array(5).fill('stop-and-copy'), 'complete', 'end']);
+    // Each round's last count, before whatever comes next.
+    for (const [round, pages] of starts.map((message) => [message.round, message.pagesToSend] as const)) {
+      const last = side.messages.filter((message) => message.type === 'progress' && message.round === round).at(-1);
+      expect(last).toMatchObject({ pagesSent: pages, pagesToSend: pages });
+    }
+    const tail = side.messages.slice(side.messages.findIndex((message) => message.type === 'suspend-request'));
+    expect([...new Set(types(tail))]).toEqual(['suspend-request', 'suspend-settled', 'suspended', 'stop-and-copy', 'complete', 'end']);
+    expect(tail.filter((message) => message.type === 'stop-and-copy').at(-1)).toMatchObject({ pagesSent: 3592, pagesToSend: 3592 });
     expect(side.messages.at(-1)).toMatchObject({ type: 'end', exitCode: 0 });
     expect(side.messages.find((message) => message.type === 'suspend-settled')).toMatchObject({ result: 'passed-on', by: 'server' });
     // What went to the stream, and never less than before.

@@ -62,7 +62,12 @@ function frameOf(line) {
 
 function write(buffer) {
   const step = Number(STAND_IN_CUT ?? buffer.length);
-  for (let at = 0; at < buffer.length; at += step) writeSync(1, buffer, at, Math.min(step, buffer.length - at));
+  try {
+    for (let at = 0; at < buffer.length; at += step) writeSync(1, buffer, at, Math.min(step, buffer.length - at));
+  } catch {
+    // Node has no SIGPIPE to die of.
+    process.exit(141);
+  }
 }
 
 let replies = Buffer.alloc(0);
