@@ -4,7 +4,7 @@ import { EXIT_CODES, messageOf, XthrottleError } from '../core/errors.ts';
 import { migrateCommand } from './migrate.ts';
 import { restoreCommand } from './restore.ts';
 import { simulateCommand } from './simulate.ts';
-import { explainCommand, replayCommand, reportCommand } from './traces.ts';
+import { explainCommand, replayCommand } from './traces.ts';
 import { watchCommand } from './watch.ts';
 
 /** A command reports its exit code through this. */
@@ -43,7 +43,6 @@ export async function main(args: readonly string[]): Promise<number> {
       .command(restoreCommand(exit))
       .command(replayCommand(exit))
       .command(explainCommand(exit))
-      .command(reportCommand(exit))
       .version(packageVersion())
       .alias('help', 'h')
       .strict()

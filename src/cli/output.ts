@@ -1,15 +1,12 @@
 import type { RecordSink } from '../core/record.ts';
-import { descriptorWriter, type LineWriter } from '../trace/line-writer.ts';
-import { wantsColor } from '../view/colors.ts';
-import { fanOut, jsonSink } from '../view/json.ts';
-import { isJournal, noteLine, noteSink } from '../view/notes.ts';
-import { tableSink } from '../view/table.ts';
+import { fanOut } from '../view/json.ts';
+import { openOutput as openView } from '../view/output.ts';
 import type { OutputArguments } from './options.ts';
 
 export interface Output {
   /** Everything that shows or keeps records; none of it ever blocks control. */
   readonly sink: RecordSink;
-  /** A line for people, on stderr. */
+  /** A line for people, on stderr (in the live view: in its own place). */
   say(text: string, level?: 'info' | 'warning' | 'error'): void;
   close(): Promise<void>;
 }
@@ -26,31 +23,32 @@ const CLOSE_MS = 2000;
 
 /** stdout is data (the table, or JSON lines), stderr is for people. */
 export function openOutput(options: OutputOptions): Output {
-  const out = descriptorWriter(1);
-  const err = descriptorWriter(2);
-  const noteOptions = {
-    journal: isJournal(2, process.env),
-    color: wantsColor(process.stderr, process.env),
-    events: options.json && !options.quiet,
-  };
-  const shown = options.json ? jsonSink(out) : options.quiet ? onlySummaries(table(out, options.many)) : table(out, options.many);
-  const sink = fanOut([shown, noteSink(err, noteOptions), ...(options.also ?? [])]);
+  const { json, quiet, many } = options;
+  const view = openView({
+    json,
+    live: options.live && !quiet,
+    several: many,
+    logEvents: json && !quiet,
+    stdout: process.stdout as NodeJS.WriteStream & { readonly fd: number },
+    stderr: process.stderr,
+    env: process.env,
+  });
+  const sink = fanOut([quiet && !json ? onlyEnds(view) : view, ...(options.also ?? [])]);
+  let closing: Promise<void> | undefined;
   return {
     sink,
-    say: (text, level = 'info') => void err.write(noteLine(level, text, noteOptions)),
-    close: () => within(CLOSE_MS, Promise.all([sink.close(), out.close(), err.close()])),
+    say: (text, level = 'info') => view.say(level, text),
+    close: () => {
+      closing ??= within(CLOSE_MS, sink.close());
+      return closing;
+    },
   };
 }
 
-function table(out: LineWriter, prefix: boolean): RecordSink {
-  const color = wantsColor(process.stdout, process.env);
-  return tableSink(out, () => ({ color, prefix, ...(process.stdout.isTTY ? { columns: process.stdout.columns } : {}) }));
-}
-
-/** --quiet: the table is told of beginnings and ends only. */
-const onlySummaries = (sink: RecordSink): RecordSink => ({
+/** --quiet: summaries and notes. */
+const onlyEnds = (sink: RecordSink): RecordSink => ({
   write: (record) => {
-    if (record.type === 'summary') sink.write(record);
+    if (record.type === 'summary' || record.type === 'note') sink.write(record);
   },
   close: () => sink.close(),
 });

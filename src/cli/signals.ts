@@ -1,4 +1,4 @@
-import { type Observable, Subject } from 'rxjs';
+import { type Observable, ReplaySubject } from 'rxjs';
 import type { ExitName } from '../core/errors.ts';
 
 export interface Signals {
@@ -14,7 +14,7 @@ export interface Signals {
  * process that dies in the middle would leave it to the dead man's switch.
  */
 export function listenForSignals(say: (text: string) => void): Signals {
-  const first$ = new Subject<string>();
+  const first$ = new ReplaySubject<string>(1);
   let got: NodeJS.Signals | undefined;
   const on = (signal: NodeJS.Signals): void => {
     if (got !== undefined) {

@@ -1,16 +1,14 @@
-import { writeFile } from 'node:fs/promises';
 import type { Argv, CommandModule } from 'yargs';
-import { EXIT_CODES, messageOf, XthrottleError } from '../core/errors.ts';
+import { EXIT_CODES } from '../core/errors.ts';
 import { type MigrationTrace, readTrace } from '../trace/read.ts';
 import { replay } from '../trace/replay.ts';
 import { explain } from '../view/explain.ts';
-import { renderReport } from '../view/report.ts';
 import { safeText } from '../view/text.ts';
 import { showAction } from '../view/words.ts';
 import { loadController } from './load-controller.ts';
 import type { Exit } from './main.ts';
 
-async function load(paths: readonly string[]): Promise<readonly MigrationTrace[]> {
+export async function loadTraces(paths: readonly string[]): Promise<readonly MigrationTrace[]> {
   const traces: MigrationTrace[] = [];
   for (const path of paths) {
     const read = await readTrace(path);
@@ -38,7 +36,7 @@ export const replayCommand = (exit: Exit): CommandModule<object, ReplayArguments
     args: Argv,
   ) => Argv<ReplayArguments>,
   handler: async ({ trace, controller, json }) => {
-    for (const migration of await load([trace])) {
+    for (const migration of await loadTraces([trace])) {
       const result = replay(migration.records, await loadController(controller ?? migration.start.controller));
       if (controller === undefined && !result.identical) exit.code = EXIT_CODES.unexpected.code;
       if (json) {
@@ -75,39 +73,6 @@ export const explainCommand = (_exit: Exit): CommandModule<object, ExplainArgume
     args: Argv,
   ) => Argv<ExplainArguments>,
   handler: async ({ trace }) => {
-    for (const migration of await load([trace])) process.stdout.write(`${explain(migration)}\n`);
-  },
-});
-
-interface ReportArguments {
-  readonly traces: readonly string[];
-  readonly output: string;
-}
-
-/** `xthrottle report`: one self-contained HTML page. */
-export const reportCommand = (_exit: Exit): CommandModule<object, ReportArguments> => ({
-  command: 'report <traces..>',
-  describe: 'make one self-contained HTML page of recorded migrations',
-  builder: ((args: Argv) =>
-    args
-      .positional('traces', { type: 'string', array: true, demandOption: true, describe: 'trace files' })
-      .option('output', {
-        alias: 'o',
-        type: 'string',
-        requiresArg: true,
-        default: 'report.html',
-        describe: 'where the page goes',
-      })) as unknown as (args: Argv) => Argv<ReportArguments>,
-  handler: async ({ traces, output }) => {
-    const html = renderReport(await load(traces));
-    try {
-      await writeFile(output, html);
-    } catch (error) {
-      throw new XthrottleError('usage', `cannot write ${output}: ${messageOf(error)}`, {
-        cause: error,
-        hint: 'name another file with --output',
-      });
-    }
-    process.stderr.write(`xthrottle: ${output}, ${Math.round(html.length / 1024)} KiB\n`);
+    for (const migration of await loadTraces([trace])) process.stdout.write(`${explain(migration)}\n`);
   },
 });
