@@ -58,7 +58,7 @@ function roundLine(m: LiveMigration, columns: number): Line {
   const phase = phaseOf(m);
   if (round === undefined) return [...label('round'), phase];
   const most = m.start.goal.capabilities.roundsMax;
-  const text = `${round.round + 1}${most === undefined ? '' : ` of ${most}`}`;
+  const text = `${round.round}${most === undefined ? '' : ` (0-${most - 1})`}`;
   const drawn = bar(
     m.track.suspendRequestedAtMs === undefined ? shareOf(round) : 1,
     Math.min(BAR_COLUMNS_MAX, Math.max(8, Math.floor(columns / 3))),
@@ -66,7 +66,7 @@ function roundLine(m: LiveMigration, columns: number): Line {
   const percent = `${Math.floor(shareOf(round) * 100)} %`.padStart(5);
   const what = `of ${showPagesBytes(round.pagesToSend)} at ${showBytesRate(m.track.transferRate?.value)}`;
   const rest: Line = phase === '' ? [`${percent} ${what}`] : ['  ', [phase, 'act']];
-  return [...label('round'), filled(text, 8), [drawn.full, 'accent'], [drawn.empty, 'dim'], ...rest];
+  return [...label('round'), filled(text, 9), [drawn.full, 'accent'], [drawn.empty, 'dim'], ...rest];
 }
 
 function phaseOf(m: LiveMigration): string {
@@ -81,7 +81,7 @@ function dirtyLine(m: LiveMigration): Line {
   if (counted?.pagesDirtied === undefined) return [...label('dirty'), ['not known before the first round has ended', 'dim']];
   const span = (counted.endedAtMs ?? m.track.atMs) - counted.startedAtMs;
   const rate = span > 0 ? (counted.pagesDirtied * PAGE_BYTES * 1000) / span : undefined;
-  const when = counted === round ? '' : ` in round ${counted.round + 1}`;
+  const when = counted === round ? '' : ` in round ${counted.round}`;
   const said = `${showCount(counted.pagesDirtied)} pages${when}, ${showPagesBytes(counted.pagesDirtied)} at ${showBytesRate(rate)}`;
   const fits = m.fitPages === undefined ? '' : `   target fits ${showCount(Math.floor(m.fitPages))}`;
   const style: Style = m.fitPages !== undefined && counted.pagesDirtied <= m.fitPages ? 'good' : 'warn';
@@ -105,7 +105,7 @@ function capLine(m: LiveMigration, columns: number): Line {
   const hands = m.track.steering ? '' : goal.capabilities.actuator ? '   changed by somebody else: left alone' : '   cannot be changed';
   return [
     ...label('cap'),
-    [filled(showCap(m.track.cap), 8), style],
+    [filled(showCap(m.track.cap), 9), style],
     [before, style],
     ['┃', 'bad'],
     [after, style],

@@ -8,7 +8,7 @@ export interface Screen {
   readonly color: boolean;
 }
 
-const CHART_ROWS_MAX = 8;
+const CHART_ROWS_MAX = 12;
 const CHART_ROWS_MIN = 3;
 const COMPACT_LINES = 3;
 

@@ -26,10 +26,13 @@ const ENTER = '\u001b[?1049h\u001b[?25l\u001b[?7l';
 const LEAVE = '\u001b[?7h\u001b[?25h\u001b[?1049l';
 /** Synchronized output: terminals that know it paint the frame at once, others ignore it. */
 const FRAME_BEGIN = '\u001b[?2026h\u001b[H';
-const FRAME_END = '\u001b[J\u001b[?2026l';
+const FRAME_END = '\u001b[?2026l';
 
-/** Lines as one frame over the last one. */
-export const frameOf = (lines: readonly string[]): string => FRAME_BEGIN + lines.map((line) => `${line}\u001b[K`).join('\r\n') + FRAME_END;
+/** Lines as one frame over the last one. Each line is cleared before it is written: afterwards the last column would be cleared too. */
+export function frameOf(lines: readonly string[], rows: number): string {
+  const body = lines.map((line) => `\u001b[K${line}`).join('\r\n');
+  return FRAME_BEGIN + body + (lines.length < rows ? '\r\n\u001b[J' : '') + FRAME_END;
+}
 
 /**
  * The live view on a terminal: folds records, repaints at a bounded rate, follows resizes, and leaves the terminal as it was on close, on
@@ -52,8 +55,8 @@ export function liveSink({ terminal, color, everyMs = EVERY_MS }: LiveOptions): 
       return;
     }
     dirty = false;
-    const lines = render(model, { columns: terminal.columns ?? COLUMNS, rows: terminal.rows ?? ROWS, color });
-    painting = put(frameOf(lines)).then(() => {
+    const rows = terminal.rows ?? ROWS;
+    painting = put(frameOf(render(model, { columns: terminal.columns ?? COLUMNS, rows, color }), rows)).then(() => {
       painting = undefined;
     });
   };
