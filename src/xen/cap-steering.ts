@@ -1,5 +1,5 @@
 import { type Cap, capToXen, isLower, sameCap, showCap } from '../core/cap.ts';
-import { messageOf, XthrottleError } from '../core/errors.ts';
+import { messageOf } from '../core/errors.ts';
 import type { DomainFacts } from '../core/goal.ts';
 import type { Effect, RestoreResult } from '../host.ts';
 import type { CapActuator } from './cap-actuator.ts';
@@ -13,6 +13,8 @@ export interface SteeringOptions {
   readonly journal: Journal;
   readonly domain: DomainFacts;
   readonly scheduler: CappingScheduler;
+  /** Whether the domain is still on this host. */
+  readonly isHere: () => Promise<boolean>;
   /** Sees to it that a guard watches, before the first change. */
   readonly guarded: () => Promise<void>;
   /** Told to the relay: only then does it lift the cap should we be lost. */
@@ -110,6 +112,8 @@ export function steerCap(options: SteeringOptions): CapSteering {
     return { result: 'applied', cap, latencyMs };
   };
 
+  const isGone = async (): Promise<boolean> => !(await options.isHere().catch(() => true));
+
   const restoreOnce = async (): Promise<RestoreResult> => {
     try {
       const now = await actuator.read();
@@ -119,7 +123,7 @@ export function steerCap(options: SteeringOptions): CapSteering {
       options.onChanged(original, 'us', latencyMs);
       return { restored: true, capAfter: capToXen(original) };
     } catch (error) {
-      if (error instanceof XthrottleError && error.exit === 'noDomain') return { restored: true, capAfter: null };
+      if (await isGone()) return { restored: true, capAfter: null };
       const command = `xl ${writeCapArgs(domain.domid, scheduler, original).join(' ')}`;
       return { restored: false, capAfter: null, hint: `${messageOf(error)}; by hand: ${command}, or: xthrottle restore` };
     }

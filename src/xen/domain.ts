@@ -28,6 +28,10 @@ const TSLICE_DEFAULT_MS = ms(30);
 /** All domains of this host. Throws XthrottleError('noXl') without xl, root or Xen. */
 export const listDomains = async (xl: RunXl): Promise<readonly DomainConfig[]> => parseDomains(await xlOutput(xl, ['list', '-l']));
 
+/** Whether a domain is still here, by domid and UUID. Throws XthrottleError when xl does not answer. */
+export const isHere = async (xl: RunXl, domid: number, uuid: string): Promise<boolean> =>
+  (await listDomains(xl)).some((d) => d.domid === domid && d.uuid === uuid);
+
 /**
  * The domain that `wanted` means: a domid, a name or a UUID. The name is compared here and never given to xl, so it may hold anything.
  * Throws XthrottleError('noDomain').

@@ -34,7 +34,7 @@ export interface HandOver {
   /** The steps that this chunk completed, in the order of their text. */
   push(chunk: string): readonly HandOverStep[];
   readonly seen: ReadonlySet<HandOverStep>;
-  /** For the summary: xl's verdict with the first error as its cause. */
+  /** For the summary, unless it succeeded: xl's verdict with the first error as its cause. */
   reason(): string | undefined;
 }
 
@@ -61,6 +61,7 @@ export function handOver(): HandOver {
       return found.map(({ step }) => step);
     },
     reason() {
+      if (seen.has('success')) return undefined;
       const verdict = text.split('\n').findLast((line) => line.includes('Migration failed,'));
       const said = verdict === undefined ? undefined : printable(verdict.slice(verdict.indexOf('Migration failed,')));
       const cause = lastErrorLine(text);

@@ -24,6 +24,7 @@ const whole = (value: unknown): number | undefined =>
   Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : undefined;
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+const UUID_NIL = '00000000-0000-0000-0000-000000000000';
 export const isUuid = (value: unknown): value is string => typeof value === 'string' && UUID.test(value);
 
 /** All domains in `xl list -l`'s output, Domain-0 included. Throws XthrottleError when it is not the JSON that xl writes. */
@@ -45,7 +46,8 @@ function domainOf(entry: Fields): readonly DomainConfig[] {
   const [create, build] = [fields(config['c_info']), fields(config['b_info'])];
   const sched = fields(build['sched_params']);
   const domid = whole(entry['domid']);
-  const uuid = create['uuid'];
+  // xl gives Domain-0 none here.
+  const uuid = domid === 0 ? (create['uuid'] ?? UUID_NIL) : create['uuid'];
   if (domid === undefined || !isUuid(uuid)) return [];
   const type = text(create['type']);
   const cap = whole(sched['cap']);

@@ -6,7 +6,7 @@ import type { Host } from '../host.ts';
 import { createActuator } from './cap-actuator.ts';
 import { isCapping, readCap } from './cap-calls.ts';
 import { type CapSteering, steerCap } from './cap-steering.ts';
-import { describeDomain, type XenDomain } from './domain.ts';
+import { describeDomain, isHere, type XenDomain } from './domain.ts';
 import { type Guard, type GuardOptions, startGuard } from './guard.ts';
 import { createJournal, type Journal, stateDirectory } from './journal.ts';
 import type { Xenctrl } from './libxenctrl.ts';
@@ -154,6 +154,7 @@ async function steeringOf(
     journal,
     domain: domain.facts,
     scheduler: domain.scheduler,
+    isHere: () => isHere(xl, domain.facts.domid, domain.facts.uuid),
     guarded,
     onLowered: (lowered) => session.capSet(lowered),
     onChanged: (cap, by, latencyMs) => changed({ cap, by, ...(latencyMs === undefined ? {} : { latencyMs }) }),
@@ -199,11 +200,10 @@ async function capabilitiesOf(
 async function hasLeft(xl: RunXl, domid: number, uuid: string): Promise<boolean | undefined> {
   let left: boolean | undefined;
   for (let poll = 0; poll < LEFT_POLLS; poll++) {
-    try {
-      left = !parseDomains(await xlOutput(xl, ['list', '-l', String(domid)])).some((d) => d.domid === domid && d.uuid === uuid);
-    } catch (error) {
-      left = error instanceof XthrottleError && error.exit === 'noDomain' ? true : undefined;
-    }
+    left = await isHere(xl, domid, uuid).then(
+      (here) => !here,
+      () => undefined,
+    );
     if (left === true) return true;
     await new Promise((resolve) => setTimeout(resolve, LEFT_POLL_MS));
   }

@@ -29,7 +29,7 @@ const MEANINGS: readonly (readonly [RegExp, ExitName, string])[] = [
     'run as root in dom0 of a host that booted Xen',
   ],
   [
-    /is an invalid domain identifier|maybe this domain does not exist|Domain \d+:Non-existant domain/i,
+    /is an invalid domain identifier|Domain '\d+' does not exist|maybe this domain does not exist|Domain \d+:Non-existant domain/i,
     'noDomain',
     'xl list shows the domains of this host',
   ],

@@ -1,0 +1,72 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { XthrottleError } from '../../src/core/errors.ts';
+import { ms } from '../../src/core/units.ts';
+import { plainXl } from '../../src/xen/plain-xl.ts';
+import { createXl, type XlCall } from '../../src/xen/xl.ts';
+import { xlOutput } from '../../src/xen/xl-errors.ts';
+import { STAND_IN_XL, standIn } from './stand-in.ts';
+
+let host: ReturnType<typeof standIn>;
+beforeEach(() => {
+  host = standIn();
+});
+afterEach(() => host.remove());
+
+describe('calling xl', () => {
+  it('gives its arguments as they are, never through a shell', async () => {
+    const odd = ['list', '$(touch /tmp/x)', '; reboot', 'a b', '-c'];
+    await host.xl()(odd);
+    expect(JSON.parse(host.calls()[0]?.slice('call '.length) ?? '')).toEqual(odd);
+  });
+  it('tells the observer of each call', async () => {
+    const seen: XlCall[] = [];
+    const xl = host.xl({ onCall: (call) => seen.push(call) });
+    await xl(['list', '-l']);
+    await xl(['list', 'nosuch']);
+    expect(seen.map((c) => [c.command, c.ok])).toEqual([
+      ['list', true],
+      ['list', false],
+    ]);
+    expect(seen.every((c) => c.ms > 0)).toBe(true);
+  });
+  it('turns what xl says into an error with a hint', async () => {
+    await expect(xlOutput(host.xl(), ['list', 'nosuch'])).rejects.toMatchObject({
+      exit: 'noDomain',
+      message: expect.stringContaining('nosuch'),
+    });
+  });
+  it('ends a call that hangs, with all its group', async () => {
+    host.update((s) => {
+      s.hang = 'list';
+    });
+    const result = await host.xl({ timeoutMs: ms(300) })(['list']);
+    expect(result).toMatchObject({ ok: false, timedOut: true });
+    expect(host.calls().some((line) => line.startsWith('done'))).toBe(false);
+  });
+  it.each([
+    ['missing', '/nonexistent/xl', 'not found'],
+    ['not executable', '/etc/passwd', 'cannot be started'],
+  ])('says so when xl is %s', async (_, binary, text) => {
+    const failure = await createXl({ binary })(['list']).catch((error: unknown) => error);
+    expect(failure).toBeInstanceOf(XthrottleError);
+    expect(failure).toMatchObject({ exit: 'noXl', message: expect.stringContaining(text), hint: expect.stringContaining('dom0') });
+  });
+  it('tells a host without rights or hypervisor from other failures', async () => {
+    host.update((s) => {
+      s.fail = {
+        list: 'xencall: error: Could not obtain handle on privileged command interface: No such file or directory\ncannot init xl context',
+      };
+    });
+    await expect(xlOutput(host.xl(), ['list'])).rejects.toMatchObject({ exit: 'noXl' });
+  });
+  it("does the same in the guard's runner", async () => {
+    const xl = plainXl(STAND_IN_XL);
+    expect((await xl(['list', '-l'])).ok).toBe(true);
+    expect(await xl(['list', 'nosuch'])).toMatchObject({
+      ok: false,
+      exitCode: 1,
+      stderr: expect.stringContaining('invalid domain identifier'),
+    });
+    await expect(plainXl('/nonexistent/xl')(['list'])).rejects.toMatchObject({ exit: 'noXl' });
+  });
+});
