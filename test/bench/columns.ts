@@ -1,0 +1,35 @@
+import type { Aggregate, Spread } from './aggregate.ts';
+import { figure } from './criteria.ts';
+
+export interface Column {
+  readonly head: string;
+  readonly of: (a: Aggregate) => string;
+}
+
+const pair = ({ median, p95 }: Spread, digits: number): string => `${figure(median, digits)} / ${figure(p95, digits)}`;
+const share = (part: number, of: number): string => `${part}/${of}`;
+
+/** The columns of the main table, on the terminal, in the page and in the results file; pairs are median / 95th percentile. */
+export const COLUMNS: readonly Column[] = [
+  { head: 'N', of: (a) => String(a.scenarios) },
+  { head: 'feasible met', of: (a) => share(a.attained, a.feasible) },
+  { head: 'reachable met', of: (a) => share(a.attainedReachable, a.reachable) },
+  { head: 'lost work ×', of: (a) => `${pair(a.lostWorkRatio, 2)} (${a.lostWorkRatio.n})` },
+  { head: 'lost s', of: (a) => pair(a.lostSeconds, 1) },
+  { head: 'vs QEMU', of: (a) => `${figure(a.lostWorkVsAutoConvergeThrottled)} (${a.nBothAttainThrottled})` },
+  { head: 'time ×', of: (a) => pair(a.totalTimeRatio, 2) },
+  { head: 'bytes ×', of: (a) => pair(a.bytesRatio, 2) },
+  { head: 'downtime ms', of: (a) => pair(a.observedMs, 0) },
+  { head: 'predicted ms', of: (a) => pair(a.predictedMs, 0) },
+  { head: 'error p90', of: (a) => (a.predictionErrorP90 === null ? '–' : `${(100 * a.predictionErrorP90).toFixed(0)} %`) },
+  { head: 'rounds', of: (a) => pair(a.rounds, 0) },
+  { head: 'stall ms', of: (a) => `${a.stallMaxMs.toFixed(0)}${a.stallsAboveAllowed === 0 ? '' : ` (${a.stallsAboveAllowed} above)`}` },
+  { head: 'no-go in time', of: (a) => share(a.verdictInTime, a.infeasible) },
+  { head: 'wrong', of: (a) => String(a.wrongVerdicts) },
+];
+
+export const LEGEND = [
+  'Pairs are median / 95th percentile; × is against the clairvoyant planner under the same limits, (c + ε)/(p + ε), ε = 1 % of the guest time of its migration, over the N in brackets that both attain.',
+  'feasible: the planner attains 0.75 × target within 0.75 × rounds; reachable: it attains the target at all. lost: seconds of the guest’s own time that throttling withheld.',
+  'vs QEMU: geometric mean of lost work against auto-converge where both attain and either throttled. no-go in time: not reachable, and said so in rounds 0 or 1. wrong: feasible, but called infeasible or given up.',
+] as const;

@@ -1,0 +1,62 @@
+import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { messageOf, XthrottleError } from '../../src/core/index.ts';
+import { type BenchArguments, HELP, parseArguments } from './arguments.ts';
+import { casesOf } from './case.ts';
+import { measureCost } from './cost.ts';
+import { htmlPage } from './html.ts';
+import { intoMarkdown } from './markdown.ts';
+import { measureAll, serveAsWorker } from './pool.ts';
+import { type BenchReport, jsonOf, reportOf } from './report.ts';
+import { terminalText } from './text.ts';
+import { variants } from './variants.ts';
+
+const QUICK = { seeds: 1, drawn: 40 };
+const FULL = { seeds: 3, drawn: 300 };
+
+serveAsWorker();
+
+/** Runs the benchmark; the exit code is 0 also when a line of "must reach" fails: it measures, tests assert. */
+export async function main(argv: readonly string[]): Promise<number> {
+  try {
+    const args = parseArguments(argv, () => Math.floor(Math.random() * 1e6));
+    if (args === undefined) {
+      process.stdout.write(HELP);
+      return 0;
+    }
+    await bench(args);
+    return 0;
+  } catch (error) {
+    process.stderr.write(`bench: ${messageOf(error)}\n`);
+    if (error instanceof XthrottleError && error.hint !== undefined) process.stderr.write(`${error.hint}\n`);
+    return error instanceof XthrottleError ? 2 : 1;
+  }
+}
+
+async function bench(args: BenchArguments): Promise<void> {
+  const unknown = args.only?.find((name) => !variants.some((v) => v.name === name));
+  if (unknown !== undefined)
+    throw new XthrottleError('usage', `there is no row "${unknown}"`, { hint: variants.map((v) => v.name).join('\n') });
+  const startedAt = performance.now();
+  const cases = casesOf(args.seed, args.quick ? QUICK : FULL);
+  const results = await measureAll(cases, {
+    jobs: args.jobs ?? availableParallelism(),
+    only: args.only,
+    onDone: (done) => progress(done, cases.length),
+  });
+  const cost = measureCost(results, args.quick);
+  const report = reportOf(results, { seed: args.seed, quick: args.quick, cost, seconds: (performance.now() - startedAt) / 1000 });
+  process.stdout.write(terminalText(report));
+  save(args, report);
+}
+
+function save(args: BenchArguments, report: BenchReport): void {
+  if (args.json !== undefined) writeFileSync(args.json, `${JSON.stringify(jsonOf(report), null, 2)}\n`);
+  if (args.html !== undefined) writeFileSync(args.html, htmlPage(report));
+  if (args.markdown !== undefined) intoMarkdown(args.markdown, report);
+}
+
+function progress(done: number, all: number): void {
+  if (!process.stderr.isTTY) return;
+  process.stderr.write(done === all ? '\r\x1b[K' : `\r${done} of ${all} cases`);
+}

@@ -1,0 +1,46 @@
+import { type Aggregate, aggregate } from './aggregate.ts';
+import type { SetName } from './case.ts';
+import type { Cost } from './cost.ts';
+import { type Criterion, criteria } from './criteria.ts';
+import type { CaseResult } from './measure.ts';
+
+export interface SetReport {
+  readonly rows: Readonly<Record<string, Aggregate>>;
+  readonly criteria: readonly Criterion[];
+  readonly results: readonly CaseResult[];
+}
+
+export interface BenchReport {
+  readonly seed: number;
+  readonly quick: boolean;
+  readonly seconds: number;
+  readonly cost: Cost;
+  readonly sets: Readonly<Record<SetName, SetReport>>;
+}
+
+export const SET_NAMES: readonly SetName[] = ['tuned', 'heldOut'];
+export const SET_TITLES: Readonly<Record<SetName, string>> = {
+  tuned: 'Shipped scenarios (tuned on)',
+  heldOut: 'Held-out scenarios (drawn)',
+};
+
+export function reportOf(results: readonly CaseResult[], about: Omit<BenchReport, 'sets'>): BenchReport {
+  const setOf = (name: SetName): SetReport => {
+    const own = results.filter((r) => r.case.set === name);
+    const names = own[0]?.rows.map((r) => r.variant) ?? [];
+    const rows = Object.fromEntries(names.map((variant) => [variant, aggregate(own, variant)]));
+    return { rows, criteria: criteria(rows), results: own };
+  };
+  return { ...about, sets: { tuned: setOf('tuned'), heldOut: setOf('heldOut') } };
+}
+
+/** What `--json` writes. */
+export const jsonOf = (report: BenchReport): unknown => ({
+  seed: report.seed,
+  quick: report.quick,
+  seconds: report.seconds,
+  cost: report.cost,
+  tuned: report.sets.tuned.rows,
+  heldOut: report.sets.heldOut.rows,
+  criteria: { tuned: report.sets.tuned.criteria, heldOut: report.sets.heldOut.criteria },
+});
