@@ -54,10 +54,16 @@ const recordingRules = (time: Time): readonly RecordingRule[] => [
   },
 ];
 
+function noProgress(window: string): string {
+  const predicted = 'xthrottle_migration_predicted_downtime_seconds';
+  const still = `avg_over_time(${predicted}[${window}]) > ${1 - THRESHOLDS.noProgressRatio} * avg_over_time(${predicted}[${window}] offset ${window})`;
+  return `(instance_domain:xthrottle_migration_at_floor:bool == 1) and (${predicted} > xthrottle_migration_target_downtime_seconds) and (${still})`;
+}
+
 const migrationAlerts = (time: Time, divide: number): readonly AlertRule[] => [
   {
     alert: 'XthrottleCapNotRestored',
-    expr: 'xthrottle_cap_restored == 0',
+    expr: `last_over_time(xthrottle_cap_restored[${time(THRESHOLDS.capMemorySeconds)}]) == 0`,
     for: '0s',
     labels: { severity: 'critical' },
     annotations: {
@@ -90,7 +96,7 @@ const migrationAlerts = (time: Time, divide: number): readonly AlertRule[] => [
   },
   {
     alert: 'XthrottleNoProgressAtFloor',
-    expr: `(instance_domain:xthrottle_migration_at_floor:bool == 1) and (xthrottle_migration_predicted_downtime_seconds > xthrottle_migration_target_downtime_seconds) and (deriv(xthrottle_migration_predicted_downtime_seconds[${time(THRESHOLDS.noProgressWindowSeconds)}]) >= 0)`,
+    expr: noProgress(time(THRESHOLDS.noProgressWindowSeconds)),
     for: time(THRESHOLDS.noProgressForSeconds),
     labels: { severity: 'warning' },
     annotations: {

@@ -4,9 +4,12 @@ export const THRESHOLDS = {
   nearTargetRatio: 0.9,
   /** A guest that is held back for so long at a stretch is worth a look. */
   throttledForSeconds: 600,
-  /** At the floor of the cap, above the target and not getting better, for so long. */
-  noProgressForSeconds: 120,
+  /** At the floor of the cap and above the target: a prediction that fell by less than this share from one window to the next is stuck. */
+  noProgressRatio: 0.05,
   noProgressWindowSeconds: 120,
+  noProgressForSeconds: 60,
+  /** A cap that was not back when xthrottle was last heard of stays an alert for so long. */
+  capMemorySeconds: 3600,
   /** A missed target is reported for so long after the migration's end. */
   missedWindowSeconds: 900,
   relayWindowSeconds: 600,
