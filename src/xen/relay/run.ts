@@ -162,8 +162,9 @@ export class Relay {
       lift: () => this.#cap.lift(),
     });
     if (outcome.result === 'denied') {
-      if (this.#helper.process.exitCode === null) this.#say(LOG_ERROR, outcome.reason);
-      // Stays `asking` no longer: what follows is the helper's own clean-up.
+      const { exitCode, signalCode } = this.#helper.process;
+      if (exitCode === null && signalCode === null) this.#say(LOG_ERROR, outcome.reason);
+      // What follows is the helper's own clean-up.
       this.#stage = 'over';
       this.#helper.hears.write(encodeReply(0));
     } else {
