@@ -77,8 +77,8 @@ export async function openTelemetry(argv: TelemetryArguments): Promise<Telemetry
         await work().catch((error: unknown) => output.say(messageOf(error), 'warning'));
       };
       const { textfile } = argv;
-      if (textfile !== undefined) await attempt(async () => writeTextfile(textfile, domain, await metrics.finalText()));
-      if (pushUrl !== undefined) await attempt(() => pushMetrics(metrics.finalRegistry, { url: pushUrl, domain }));
+      if (textfile !== undefined) await attempt(async () => writeTextfile(textfile, domain, await metrics.finalText(domain)));
+      if (pushUrl !== undefined) await attempt(() => pushMetrics(metrics.finalRegistry(domain), { url: pushUrl, domain }));
     },
     async close() {
       await server?.close();

@@ -38,13 +38,14 @@ const READINGS: readonly Reading[] = [
  * How each domain's last migration ended. Every series bears the domain, so that the text files of several jobs on one host never
  * hold the same series twice, which node_exporter would refuse.
  */
-export function collectLast(registries: Registry[], slots: Slots): void {
+export function collectLast(registry: Registry, slots: Pick<Slots, 'all'>): void {
+  const registers = [registry];
   for (const { name, help, read } of READINGS) {
     new Gauge({
       name: `xthrottle_last_migration_${name}`,
       help: `Of the domain's last migration: ${help}`,
       labelNames: ['domain'],
-      registers: registries,
+      registers,
       collect() {
         this.reset();
         for (const { domain, last } of slots.all()) {
@@ -58,7 +59,7 @@ export function collectLast(registries: Registry[], slots: Slots): void {
     name: 'xthrottle_last_migration_result',
     help: "Of the domain's last migration: 1 for the result it had, 0 for the others.",
     labelNames: ['domain', 'result'],
-    registers: registries,
+    registers,
     collect() {
       this.reset();
       for (const { domain, last } of slots.all()) {
@@ -71,7 +72,7 @@ export function collectLast(registries: Registry[], slots: Slots): void {
     name: 'xthrottle_cap_restored',
     help: "1 when the domain's own cap is back after its last migration, 0 when it could not be put back.",
     labelNames: ['domain'],
-    registers: registries,
+    registers,
     collect() {
       this.reset();
       for (const { domain, capRestored } of slots.all()) {

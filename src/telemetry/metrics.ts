@@ -32,13 +32,13 @@ export interface Metrics extends HostHealth {
   /** Takes the records of all migrations, several at the same time, told apart by `id`. */
   readonly sink: RecordSink;
   readonly registry: Registry;
-  /** How migrations ended, each series under its domain: what a short job leaves behind (text file, push gateway). */
-  readonly finalRegistry: Registry;
+  /** How the domain's last migration ended and whether its cap is back: what a job leaves behind (push gateway, text file). */
+  finalRegistry(domain: string): Registry;
   /** A cap was put back, or could not be, outside any migration: `xthrottle restore` and the journal of a dead process. */
   onRestore(result: { readonly domain: string; readonly restored: boolean }): void;
   /** The exposition text, metric by metric with a turn of the event loop in between: control never waits for a whole scrape. */
   text(): Promise<string>;
-  finalText(): Promise<string>;
+  finalText(domain: string): Promise<string>;
   /** Every metric that exists. */
   definitions(): readonly MetricDefinition[];
 }
@@ -47,16 +47,17 @@ export interface Metrics extends HostHealth {
 export function createMetrics(options: MetricsOptions): Metrics {
   const { version, now = Date.now, keepEndedMs = 600_000, domainsMax = 1000 } = options;
   const registry = new Registry();
-  const finalRegistry = new Registry();
   const slots = createSlots({ keepMs: keepEndedMs, domainsMax, now });
   const fleet = collectFleet(registry, slots, vocabulary(REASONS, LEARNED_REASONS));
   const host = collectHost(registry);
   collectMigrations(registry, slots);
-  collectLast([registry, finalRegistry], slots);
+  collectLast(registry, slots);
   collectProcess(registry, version);
-  const text = async (of: Registry): Promise<string> => {
-    slots.sweep();
-    return render(of);
+  const finalRegistry = (domain: string): Registry => {
+    const slot = slots.peek(domainLabel(domain));
+    const own = new Registry();
+    collectLast(own, { all: () => (slot === undefined ? [] : [slot]) });
+    return own;
   };
   return {
     ...host,
@@ -68,8 +69,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
       const slot = slots.take(domainLabel(domain));
       if (slot !== undefined) slot.capRestored = restored;
     },
-    text: () => text(registry),
-    finalText: () => text(finalRegistry),
+    async text() {
+      slots.sweep();
+      return render(registry);
+    },
+    finalText: (domain) => render(finalRegistry(domain)),
     definitions: () => registry.getMetricsAsArray().map(definition),
   };
 }

@@ -25,7 +25,7 @@ describe('the text file', () => {
   afterEach(() => rmSync(directory, { recursive: true }));
 
   it('holds the final state, readable by all, and nothing else is left', async () => {
-    const path = await writeTextfile(directory, 'vm1', await ended().finalText());
+    const path = await writeTextfile(directory, 'vm1', await ended().finalText('vm1'));
     expect(readdirSync(directory)).toEqual(['xthrottle_vm1.prom']);
     expect(statSync(path).mode & 0o777).toBe(0o644);
     expect(parseExposition(readFileSync(path, 'utf8')).series.get('xthrottle_cap_restored{domain="vm1"}')).toBe(1);
@@ -97,7 +97,7 @@ describe('the push', () => {
 
   it('replaces what this host pushed of this domain', async () => {
     const { url, got } = await gateway(200);
-    await pushMetrics(ended().finalRegistry, { url: `${url}/`, domain: 'vm/1', instance: 'dom0' });
+    await pushMetrics(ended().finalRegistry('vm1'), { url: `${url}/`, domain: 'vm/1', instance: 'dom0' });
     expect(got).toHaveLength(1);
     expect(got[0]).toMatch(/^PUT \/metrics\/job\/xthrottle\/instance\/dom0\/domain\/vm_1\n/);
     expect(got[0]).toContain('xthrottle_last_migration_downtime_seconds{domain="vm1"} 0.3');
@@ -108,7 +108,7 @@ describe('the push', () => {
     [0, 'a gateway that hangs'],
   ])('rejects for %i: %s', async (status) => {
     const { url } = await gateway(status);
-    const push = pushMetrics(ended().finalRegistry, { url: url.replace('//', '//user:secret@'), domain: 'vm1', timeoutMs: 200 });
+    const push = pushMetrics(ended().finalRegistry('vm1'), { url: url.replace('//', '//user:secret@'), domain: 'vm1', timeoutMs: 200 });
     await expect(push).rejects.toMatchObject({ name: 'XthrottleError', message: expect.not.stringContaining('secret') });
   });
 

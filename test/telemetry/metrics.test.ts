@@ -272,10 +272,11 @@ describe('the exposition', () => {
     expect(at(page, `build_info{version="1.2.3",node="${process.versions.node}"}`)).toBe(1);
   });
 
-  it('leaves for a short job only series that bear the domain', async () => {
+  it('leaves for a job the series of its domain, and no other', async () => {
     const metrics = create();
     feed(metrics, migration('a', 'vm1'));
-    const page = parseExposition(await metrics.finalText());
+    feed(metrics, migration('b', 'vm2'));
+    const page = parseExposition(await metrics.finalText('vm1'));
     expect(page.series.size).toBeGreaterThan(10);
     for (const key of page.series.keys()) expect(key).toContain('domain="vm1"');
   });

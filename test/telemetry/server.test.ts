@@ -174,7 +174,7 @@ describe('the metrics server', () => {
     const held = await Promise.all([raw(server), raw(server)]);
     const third = closed(await raw(server, 'GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n'));
     expect(await third).toBe('');
-    await Promise.all(held.map((socket) => (socket.destroy(), closed(socket))));
+    await Promise.all(held.map((socket) => closed(socket.destroy())));
     const status = async (): Promise<number> => {
       for (let i = 0; i < 50; i++) {
         const got = await fetch(`${server.url}/healthz`).then(
