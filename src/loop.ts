@@ -1,4 +1,4 @@
-import { concatMap, lastValueFrom, type Observable, scan, takeUntil, tap } from 'rxjs';
+import { lastValueFrom, mergeMap, type Observable, scan, takeUntil, tap } from 'rxjs';
 import type { Controller } from './core/controller.ts';
 import { because, type Decision } from './core/decision.ts';
 import { messageOf } from './core/errors.ts';
@@ -40,6 +40,7 @@ export async function control(migration: Migration, options: ControlOptions): Pr
   sink.write(startRecord(migration, options));
   const wishes: Wishes = { aborting: undefined, released: undefined };
   const steps = guarded(stepper(controller, goal), (text) => sink.write({ type: 'note', id, level: 'error', text }));
+  const inOrder = ordered();
   let newestCap = 0;
   let last: Frame = { step: steps.initial, tally: initialTally(goal), sequence: 0 };
   const aborting = options.abort$?.subscribe((why) => {
@@ -58,7 +59,9 @@ export async function control(migration: Migration, options: ControlOptions): Pr
       sink.write({ type: 'decision', id, atMs: frame.tally.atMs, decision: frame.step.decision });
       if (changesCap(frame.step.decision)) newestCap = frame.sequence;
     }),
-    concatMap(async (frame) => carryOut(frame, migration, options, changesCap(frame.step.decision) && frame.sequence < newestCap)),
+    mergeMap((frame) =>
+      inOrder(frame, () => carryOut(frame, migration, options, changesCap(frame.step.decision) && frame.sequence < newestCap)),
+    ),
   );
   let ending: Ending | undefined;
   let restore: RestoreResult = { restored: false, capAfter: null };
@@ -80,6 +83,27 @@ export async function control(migration: Migration, options: ControlOptions): Pr
   );
   sink.write(summary);
   return summary;
+}
+
+/**
+ * Effects one after the other, but for the answers that Xen waits for: a suspend request or a policy query never stands behind a slow (or
+ * hanging) cap change, since the relay's wait is short and its end is stock's answer.
+ */
+function ordered(): (frame: Frame, work: () => Promise<void>) => Promise<void> {
+  let pending = 0;
+  let last: Promise<void> = Promise.resolve();
+  return (frame, work) => {
+    const { observation } = frame;
+    if (observation?.type === 'suspend-request' || observation?.type === 'policy-query') return work();
+    const next = pending === 0 ? work() : last.then(work);
+    pending += 1;
+    last = next
+      .catch(() => undefined)
+      .then(() => {
+        pending -= 1;
+      });
+    return next;
+  };
 }
 
 interface Wishes {

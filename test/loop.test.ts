@@ -1,4 +1,4 @@
-import { concatMap, from, NEVER, Observable, of, Subject } from 'rxjs';
+import { concatMap, delay, from, NEVER, Observable, of, Subject } from 'rxjs';
 import { describe, expect, it } from 'vitest';
 import { type Cap, capFromXen, capped, capToXen } from '../src/core/cap.ts';
 import type { Controller } from '../src/core/controller.ts';
@@ -13,6 +13,9 @@ import { capabilities, domainFacts, goal } from './core/fixtures.ts';
 const reason = because('test', 'test');
 const tick = (atMs: number): Observation => ({ type: 'tick', atMs: ms(atMs) });
 const request: Observation = { type: 'suspend-request', atMs: ms(90), round: 4, bytesSent: bytes(1) };
+
+/** One after the other, each when the last was carried out: as a quiet host reports. */
+const spaced = (...list: readonly Observation[]): Observable<Observation> => from(list).pipe(concatMap((o) => of(o).pipe(delay(2))));
 
 interface Script {
   readonly observations$: Observable<Observation>;
@@ -72,7 +75,7 @@ async function run(script: Script, controller: Controller, extra: Partial<Contro
 
 describe('loop', () => {
   it('carries out one effect for each observation, in order, and puts the cap back at the end', async () => {
-    const { calls, records } = await run({ observations$: of(tick(1), tick(2), request) }, caps([60, 30]));
+    const { calls, records } = await run({ observations$: spaced(tick(1), tick(2), request) }, caps([60, 30]));
     expect(calls).toEqual(['set-cap 60', 'set-cap 30', 'grant', 'restore']);
     const types = records.map((r) => r.type);
     expect([types[0], types.at(-1)]).toEqual(['start', 'summary']);
@@ -83,6 +86,27 @@ describe('loop', () => {
   it('skips caps that a newer decision has overtaken while an effect was under way', async () => {
     const { calls } = await run({ observations$: of(tick(1), tick(2), tick(3), tick(4)), applyMs: 5 }, caps([80, 60, 40, 20]));
     expect(calls).toEqual(['set-cap 80', 'set-cap 60 superseded', 'set-cap 40 superseded', 'set-cap 20', 'restore']);
+  });
+
+  it('answers a suspend request at once, also while a cap change hangs', async () => {
+    const { migration, calls } = scripted({ observations$: of(tick(1), tick(2), request) });
+    const answered: string[] = [];
+    let release: () => void = () => {};
+    const hanging = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const apply = migration.apply.bind(migration);
+    migration.apply = async (decision, observation, superseded) => {
+      if (decision.action === 'set-cap') await hanging;
+      if (decision.action === 'grant') {
+        answered.push('granted');
+        release();
+      }
+      return apply(decision, observation, superseded);
+    };
+    await control(migration, { controller: caps([60]), goal: goal(), sink: { write: () => {}, close: async () => {} } });
+    expect(answered).toEqual(['granted']);
+    expect(calls.at(-1)).toBe('restore');
   });
 
   it('puts the cap back when the host fails, and lets the failure through', async () => {
@@ -106,14 +130,14 @@ describe('loop', () => {
   });
 
   it('a controller that throws ends steering: cap back, suspend granted as stock', async () => {
-    const { calls, summary } = await run({ observations$: of(tick(1), tick(2), tick(3), request) }, caps([50, 'throw']));
+    const { calls, summary } = await run({ observations$: spaced(tick(1), tick(2), tick(3), request) }, caps([50, 'throw']));
     expect(calls).toEqual(['set-cap 50', 'uncap', 'hold', 'grant', 'restore']);
     expect(summary.outcome).toBe('met');
   });
 
   it('abort: ends the migration, sets no further cap and denies a suspend request that still comes', async () => {
     const abort$ = new Subject<string>();
-    const observations$ = from([tick(1), tick(2), request]).pipe(
+    const observations$ = spaced(tick(1), tick(2), request).pipe(
       concatMap(async (o) => {
         if (o.atMs === 2) abort$.next('SIGINT');
         return o;
