@@ -2,6 +2,7 @@ import yargs from 'yargs';
 import { packageVersion } from '../assets.ts';
 import { EXIT_CODES, messageOf, XthrottleError } from '../core/errors.ts';
 import { migrateCommand } from './migrate.ts';
+import { reportCommand } from './report.ts';
 import { restoreCommand } from './restore.ts';
 import { simulateCommand } from './simulate.ts';
 import { explainCommand, replayCommand } from './traces.ts';
@@ -43,6 +44,7 @@ export async function main(args: readonly string[]): Promise<number> {
       .command(restoreCommand(exit))
       .command(replayCommand(exit))
       .command(explainCommand(exit))
+      .command(reportCommand(exit))
       .version(packageVersion())
       .alias('help', 'h')
       .strict()
