@@ -7,12 +7,24 @@ import { nova } from './nova.ts';
 import { proportional } from './proportional.ts';
 import { stepDown } from './step-down.ts';
 import { vdsm } from './vdsm.ts';
+import { workingSet } from './working-set.ts';
 
 /** The controller that is used unless another is asked for. */
 export const DEFAULT_CONTROLLER = 'working-set';
 
 /** All built-in controllers, the way help lists them. */
-export const controllers: readonly Controller[] = [none, stepDown, proportional, autoConverge, tailslow, jin, clark, vdsm, nova];
+export const controllers: readonly Controller[] = [
+  workingSet as Controller,
+  none,
+  stepDown,
+  proportional,
+  autoConverge,
+  tailslow,
+  jin,
+  clark,
+  vdsm,
+  nova,
+];
 
 export const controllerNames: readonly string[] = controllers.map((c) => c.name);
 

@@ -4,6 +4,9 @@ import { type BytesPerSecond, type Ms, ms, type Pages, pages, sendTime } from '.
 
 /** The suspend itself dirties 220–400 pages (measured on Xen 4.17 with small PVH guests): a floor under the last dirty set. */
 export const SUSPEND_PAGES = 300;
+/** The most and the least of those measurements. */
+export const SUSPEND_PAGES_HIGH = 400;
+export const SUSPEND_PAGES_LOW = 220;
 
 /**
  * Downtime (suspend passed on → running at the destination) if the guest were suspended with `dirty` pages to send:
@@ -22,14 +25,14 @@ export function predictDowntime(
   const latency = goal.suspendLatencyMs;
   const lift = goal.capabilities.liftLatencyMs;
   const populated = goal.domain.populatedPages;
-  const one = (d: number, full: number, lat: number, bps: BytesPerSecond, overhead: number): Ms => {
-    const last = Math.min(populated, d + (full * (lift + lat)) / 1000 + SUSPEND_PAGES);
+  const one = (d: number, full: number, lat: number, bps: BytesPerSecond, overhead: number, own: number): Ms => {
+    const last = Math.min(populated, d + (full * (lift + lat)) / 1000 + own);
     return ms(lat + sendTime(pages(last), bps) + overhead);
   };
   return between(
-    one(dirty.low, fullRate.low, latency.low, rate.high, goal.overheadMs.low),
-    one(dirty.value, fullRate.value, latency.value, rate.value, goal.overheadMs.value),
-    one(dirty.high, fullRate.high, latency.high, rate.low, goal.overheadMs.high),
+    one(dirty.low, fullRate.low, latency.low, rate.high, goal.overheadMs.low, SUSPEND_PAGES_LOW),
+    one(dirty.value, fullRate.value, latency.value, rate.value, goal.overheadMs.value, SUSPEND_PAGES),
+    one(dirty.high, fullRate.high, latency.high, rate.low, goal.overheadMs.high, SUSPEND_PAGES_HIGH),
   );
 }
 
@@ -40,4 +43,16 @@ export function pagesThatFit(target: Ms, fullRate: number, rate: BytesPerSecond,
   if (left <= 0) return pages(0);
   const sendable = left / sendTime(pages(1), rate);
   return pages(Math.max(0, sendable - (fullRate * (goal.capabilities.liftLatencyMs + latency)) / 1000 - SUSPEND_PAGES));
+}
+
+/**
+ * The most pages that may be dirty at the suspend request so that even the upper predicted downtime fits `target` (it errs on every side:
+ * slowest rate, longest latency and overhead); 0 when not even none fits.
+ */
+export function pagesThatSurelyFit(target: Ms, fullRateHigh: number, rateLow: BytesPerSecond, goal: Goal): Pages {
+  const latency = goal.suspendLatencyMs.high;
+  const left = target - latency - goal.overheadMs.high;
+  if (left <= 0) return pages(0);
+  const sendable = left / sendTime(pages(1), rateLow);
+  return pages(Math.max(0, sendable - (fullRateHigh * (goal.capabilities.liftLatencyMs + latency)) / 1000 - SUSPEND_PAGES_HIGH));
 }

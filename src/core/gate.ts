@@ -5,7 +5,7 @@ import { between, type Estimate, exactly } from './estimate.ts';
 import type { Goal } from './goal.ts';
 import { stallOf } from './stall.ts';
 import { currentRound, type Track } from './track.ts';
-import { type Ms, ms, type Pages, pages } from './units.ts';
+import { type BytesPerSecond, type Ms, ms, type Pages, pages } from './units.ts';
 
 /** Unique pages per second the guest dirties at full speed at the start of a round, from what rounds showed; 0 without any round. */
 export function fullDirtyRate(track: Track): Estimate<number> {
@@ -48,39 +48,82 @@ export function lastStall(track: Track, goal: Goal): Ms {
   return stallOf(percent, goal.domain.activeVcpus, goal.capabilities.scheduler, goal.capabilities.tsliceMs);
 }
 
+/** What a suspension now would take: at once, and when the guest runs uncapped for a slice before. */
+export interface Suspension {
+  readonly downtimeMs: Estimate<Ms>;
+  readonly afterSliceMs: Estimate<Ms>;
+  readonly stallMs: Ms;
+  /** How the upper bounds fit the target: at once, only after a slice, or not at all. */
+  readonly fits: 'now' | 'after-slice' | 'no';
+}
+
+/**
+ * Judges a suspension with `dirty` pages. A last stall and the downtime join into one gap for the guest: either their sum fits the target,
+ * or the guest runs for a slice in between, and what it dirties meanwhile at full speed has to fit too.
+ */
+export function judge(
+  dirty: Estimate<Pages>,
+  fullRate: Estimate<number>,
+  rate: Estimate<BytesPerSecond>,
+  stallMs: Ms,
+  goal: Goal,
+): Suspension {
+  const slice = goal.capabilities.tsliceMs / 1000;
+  const later = between(
+    pages(dirty.low + fullRate.low * slice),
+    pages(dirty.value + fullRate.value * slice),
+    pages(dirty.high + fullRate.high * slice),
+  );
+  const downtimeMs = predictDowntime(dirty, fullRate, rate, goal);
+  const afterSliceMs = predictDowntime(later, fullRate, rate, goal);
+  const target = goal.targetDowntimeMs;
+  const fits = downtimeMs.high + stallMs <= target ? 'now' : stallMs > 0 && afterSliceMs.high <= target ? 'after-slice' : 'no';
+  return { downtimeMs, afterSliceMs, stallMs, fits };
+}
+
+/** The suspend gate on what the track alone shows; see `answerSuspend`. */
+export function gate(track: Track, goal: Goal): Decision {
+  return answerSuspend(dirtyNow(track), fullDirtyRate(track), track, goal);
+}
+
 /**
  * The suspend gate, shared by the controllers: the answer to a suspend request.
  *
- * upper predicted downtime ≤ target → grant; when the last stall on top would exceed it, the guest first runs for a slice.
+ * upper predicted downtime and last stall ≤ target → grant; else, with a slice of running in between, → grant after it;
  * else on-miss abort → deny (the guest is never suspended); on-miss proceed → grant, as stock Xen would.
  * No prediction possible → grant: when we do not know we behave as stock.
  */
-export function gate(track: Track, goal: Goal): Decision {
-  const forecast = forecastNow(track, goal);
-  if (forecast === undefined) {
+export function answerSuspend(dirty: Estimate<Pages> | undefined, fullRate: Estimate<number>, track: Track, goal: Goal): Decision {
+  if (dirty === undefined || track.transferRate === undefined) {
     return { action: 'grant', reason: because('no-prediction', 'no transfer rate or dirty count is known: suspended as stock Xen would') };
   }
-  const { downtimeMs } = forecast;
+  const suspension = judge(dirty, fullRate, track.transferRate, lastStall(track, goal), goal);
+  const { stallMs, fits } = suspension;
+  const slice = fits === 'after-slice';
+  const downtimeMs = slice ? suspension.afterSliceMs : suspension.downtimeMs;
+  const forecast: Forecast = { downtimeMs, guestGapMs: ms(slice ? Math.max(downtimeMs.high, stallMs) : downtimeMs.high + stallMs) };
+  if (goal.maxDirtyPages !== undefined) return gateByPages(dirty, goal, goal.maxDirtyPages, forecast);
   const target = goal.targetDowntimeMs;
   const numbers = { predictedMs: Math.round(downtimeMs.value), upperMs: Math.round(downtimeMs.high), targetMs: target };
   const said = `predicted downtime ${numbers.predictedMs} ms (at most ${numbers.upperMs}) against a target of ${target} ms`;
-  if (goal.maxDirtyPages !== undefined) return gateByPages(track, goal, goal.maxDirtyPages, forecast);
-  if (downtimeMs.high <= target) {
-    const stall = lastStall(track, goal);
-    const joined = downtimeMs.high + stall > target;
-    const runFirst = joined ? { runFirstMs: goal.capabilities.tsliceMs } : {};
-    const text = joined
-      ? `${said}; with the last stall of up to ${Math.round(stall)} ms it would not fit, so the guest runs for a slice first`
-      : said;
-    return { action: 'grant', ...runFirst, forecast, reason: because(joined ? 'fits-after-slice' : 'fits', text, numbers) };
+  const runFirst = slice ? { runFirstMs: goal.capabilities.tsliceMs } : {};
+  if (fits === 'now') return { action: 'grant', forecast, reason: because('fits', said, numbers) };
+  if (fits === 'after-slice') {
+    const text = `${said}; a last stall of up to ${Math.round(stallMs)} ms would join it, so the guest runs for a slice first`;
+    return {
+      action: 'grant',
+      ...runFirst,
+      forecast,
+      reason: because('fits-after-slice', text, { ...numbers, stallMs: Math.round(stallMs) }),
+    };
   }
   if (goal.onMiss === 'proceed')
     return { action: 'grant', forecast, reason: because('misses-proceed', `${said}; --on-miss proceed`, numbers) };
   return { action: 'deny', forecast, reason: because('misses-abort', `${said}; --on-miss abort: the guest stays here`, numbers) };
 }
 
-function gateByPages(track: Track, goal: Goal, most: Pages, forecast: Forecast): Decision {
-  const dirty = Math.round(dirtyNow(track)?.high ?? Number.POSITIVE_INFINITY);
+function gateByPages(now: Estimate<Pages>, goal: Goal, most: Pages, forecast: Forecast): Decision {
+  const dirty = Math.round(now.high);
   const numbers = { dirtyPages: dirty, maxDirtyPages: most };
   if (dirty <= most)
     return { action: 'grant', forecast, reason: because('fits', `${dirty} dirty pages, at most ${most} allowed`, numbers) };

@@ -31,14 +31,20 @@ export interface Track {
   readonly steering: boolean;
   readonly rounds: readonly RoundTrack[];
   readonly transferRate?: Estimate<BytesPerSecond>;
+  /** Mean relative error of the rate's own one-step predictions. */
+  readonly rateError?: number;
   readonly rateWindow?: RateWindow;
   readonly suspendRequestedAtMs?: Ms;
   readonly suspendedAtMs?: Ms;
 }
 
+/** What was sent since the last reading of the rate, without the pauses between rounds: short rounds add up to one reading. */
 interface RateWindow {
-  readonly sinceMs: Ms;
-  readonly bytes: Bytes;
+  readonly markMs: Ms;
+  readonly markBytes: Bytes;
+  readonly markFrames: number;
+  readonly busyMs: number;
+  readonly bytes: number;
   readonly frames: number;
 }
 
@@ -46,8 +52,15 @@ interface RateWindow {
 const ROUNDS_KEPT = 64;
 /** A rate is read over at least so long, else socket buffers and bursts are all it shows. */
 const RATE_WINDOW_MS = 200;
-/** Weight of a new window in the moving average. */
-const RATE_WEIGHT = 0.3;
+/** Memory of the moving average of the rate: a link's rate a second ago says little about the next 200 ms. */
+const RATE_MEMORY_MS = 600;
+/** The spread is the mean error of the last predictions, remembered longer than the rate itself. */
+const SPREAD_MEMORY_MS = 2500;
+/** The range is so many mean errors wide each way (1.25 mean errors are one standard deviation: this is two), and at least 1.5 %. */
+const ERRORS_WIDE = 2.5;
+const SPREAD_MIN = 0.015;
+/** Assumed while there is one reading only. */
+const SPREAD_FIRST = 0.08;
 /** A window counts if at least this share of its frames was really sent; round 0 walks absent frames too, which takes time and no bytes. */
 const DENSE = 0.9;
 
@@ -85,7 +98,15 @@ export function observe(track: Track, observation: Observation, goal: Goal): Tra
         ...base,
         bytesSent: sent,
         rounds: [...rounds, next].slice(-ROUNDS_KEPT),
-        rateWindow: { sinceMs: observation.atMs, bytes: sent, frames: 0 },
+        rateWindow: {
+          busyMs: 0,
+          bytes: 0,
+          frames: 0,
+          ...base.rateWindow,
+          markMs: observation.atMs,
+          markBytes: sent,
+          markFrames: 0,
+        },
       };
     }
     case 'progress':
@@ -139,27 +160,31 @@ function closeRound(rounds: readonly RoundTrack[], atMs: Ms, dirtied: Pages | un
   return patchRound(rounds, { endedAtMs: atMs, ...(dirtied === undefined ? {} : { pagesDirtied: dirtied }) });
 }
 
-function rated(track: Track, frames: number): Track {
-  const window = track.rateWindow;
-  if (window === undefined) return track;
-  const elapsed = track.atMs - window.sinceMs;
-  if (elapsed < RATE_WINDOW_MS) return track;
-  const sent = track.bytesSent - window.bytes;
-  const next: Track = { ...track, rateWindow: { sinceMs: track.atMs, bytes: track.bytesSent, frames } };
-  if (sent < DENSE * (frames - window.frames) * WIRE_BYTES_PER_PAGE || sent <= 0) return next;
-  const rate = (sent / elapsed) * 1000;
-  const old = track.transferRate;
-  if (old === undefined)
-    return { ...next, transferRate: between(bytesPerSecond(rate * 0.8), bytesPerSecond(rate), bytesPerSecond(rate * 1.2)) };
-  const value = old.value + RATE_WEIGHT * (rate - old.value);
-  const spread = (old.high - old.low) / 2;
-  const nextSpread = spread + RATE_WEIGHT * (2 * Math.abs(rate - old.value) - spread);
-  return {
-    ...next,
-    transferRate: between(
-      bytesPerSecond(Math.max(0.3 * value, value - nextSpread)),
-      bytesPerSecond(value),
-      bytesPerSecond(value + nextSpread),
-    ),
+function rated(track: Track, framesSent: number): Track {
+  const mark = track.rateWindow;
+  if (mark === undefined) return track;
+  const window: RateWindow = {
+    markMs: track.atMs,
+    markBytes: track.bytesSent,
+    markFrames: framesSent,
+    busyMs: mark.busyMs + track.atMs - mark.markMs,
+    bytes: mark.bytes + track.bytesSent - mark.markBytes,
+    frames: mark.frames + framesSent - mark.markFrames,
   };
+  if (window.busyMs < RATE_WINDOW_MS) return { ...track, rateWindow: window };
+  const next: Track = { ...track, rateWindow: { ...window, busyMs: 0, bytes: 0, frames: 0 } };
+  if (window.bytes <= 0 || window.bytes < DENSE * window.frames * WIRE_BYTES_PER_PAGE) return next;
+  const rate = (window.bytes / window.busyMs) * 1000;
+  const old = track.transferRate;
+  if (old === undefined || track.rateError === undefined) return withRate(next, rate, SPREAD_FIRST);
+  const weight = 1 - Math.exp(-window.busyMs / RATE_MEMORY_MS);
+  const spreadWeight = 1 - Math.exp(-Math.min(window.busyMs, RATE_MEMORY_MS) / SPREAD_MEMORY_MS);
+  const missedBy = Math.abs(rate - old.value) / old.value;
+  return withRate(next, old.value + weight * (rate - old.value), track.rateError + spreadWeight * (missedBy - track.rateError));
+}
+
+function withRate(track: Track, value: number, rateError: number): Track {
+  const spread = Math.min(0.7, Math.max(SPREAD_MIN, ERRORS_WIDE * rateError));
+  const rate = between(bytesPerSecond(value * (1 - spread)), bytesPerSecond(value), bytesPerSecond(value * (1 + spread)));
+  return { ...track, transferRate: rate, rateError };
 }

@@ -1,0 +1,156 @@
+import {
+  type CurvePoint,
+  capPercent,
+  type DirtyCurve,
+  dirtiedAfter,
+  dirtiedFrom,
+  EMPTY_CURVE,
+  type Goal,
+  learn,
+  type Observation,
+  type Shape,
+  shapeOf,
+  type Track,
+} from '../../src/core/index.ts';
+
+/**
+ * What working-set believes of the guest: its demand, how much work it has done, and its dirty curve. Readonly, JSON, bounded.
+ * Work is measured in ms of full speed: real time while nothing holds the guest back, CPU time over demand while its cap bites, and
+ * without CPU time what cap and demand say.
+ */
+export interface GuestView {
+  readonly curve: DirtyCurve;
+  /** CPU the guest uses unthrottled, percent of one pCPU; unknown until seen. */
+  readonly demandPercent?: number;
+  readonly atMs: number;
+  /** Full-speed work done since the start, ms. */
+  readonly workMs: number;
+  readonly cpu?: { readonly atMs: number; readonly cpuMs: number; readonly workMs: number; readonly held: boolean };
+  readonly round: number;
+  readonly roundAtMs: number;
+  readonly workAtRound: number;
+  /** Pages this round sends, as far as we believe the count. */
+  readonly pagesToSend: number;
+  /** The last look at the dirty count in this round. */
+  readonly look?: { readonly pages: number; readonly workMs: number; readonly timeMs: number };
+  /** Mean speed of the round before. */
+  readonly speedBefore: number;
+  readonly looks: number;
+}
+
+export const NEW_GUEST: GuestView = {
+  curve: EMPTY_CURVE,
+  atMs: 0,
+  workMs: 0,
+  round: -1,
+  roundAtMs: 0,
+  workAtRound: 0,
+  pagesToSend: 0,
+  speedBefore: 1,
+  looks: 0,
+};
+
+/** A guest that uses less than this share of its cap is not held back by it. */
+const HELD = 0.9;
+/** … if it was watched over so many of its longest stalls. */
+const HELD_SPANS = 4;
+const DEMAND_WEIGHT = 0.3;
+/** CPU time over shorter spans shows parking, not demand. */
+const DEMAND_SPAN_MS = 60;
+/** After an aborted migration the hypervisor's counter starts too high: round 1 is not believed further above the last look than this. */
+const EXCESS = 1.15;
+const EXCESS_PAGES = 64;
+
+/** All that the guest may use while its demand is unknown. */
+export const demandOf = (guest: GuestView, goal: Goal): number =>
+  Math.max(1, Math.min(goal.capCeilingPercent, guest.demandPercent ?? 100 * goal.domain.activeVcpus));
+
+/** Share of its demand that the guest gets under the cap in force. */
+export const speedIn = (guest: GuestView, track: Track, goal: Goal): number =>
+  Math.min(1, capPercent(track.cap, goal.domain.vcpus) / demandOf(guest, goal));
+
+export const workInRound = (guest: GuestView): number => Math.max(0, guest.workMs - guest.workAtRound);
+export const timeInRound = (guest: GuestView): number => Math.max(0, guest.atMs - guest.roundAtMs);
+
+/** Folds an observation. `before` is the track before it: its cap was in force until now. */
+export function watch(guest: GuestView, observation: Observation, before: Track, goal: Goal): GuestView {
+  const speed = speedIn(guest, before, goal);
+  const elapsed = guest.round < 0 ? 0 : Math.max(0, observation.atMs - guest.atMs);
+  const moved: GuestView = {
+    ...guest,
+    atMs: observation.atMs,
+    workMs: guest.workMs + speed * elapsed,
+    ...(guest.cpu !== undefined && speed < 1 ? { cpu: { ...guest.cpu, held: true } } : {}),
+  };
+  switch (observation.type) {
+    case 'round-start':
+      return entered(moved, observation.round, observation.pagesToSend, goal);
+    case 'sample':
+    case 'suspend-request':
+    case 'policy-query': {
+      const cpu = 'cpuTimeMs' in observation ? observation.cpuTimeMs : undefined;
+      const worked = cpu === undefined ? moved : measured(moved, cpu, before, goal);
+      const seen = observation.type === 'policy-query' && observation.when === 'before' ? undefined : observation.dirtyPages;
+      return seen === undefined ? worked : looked(worked, Math.min(seen, goal.domain.populatedPages));
+    }
+    default:
+      return moved;
+  }
+}
+
+/** CPU time corrects what cap and demand said of the work since the last reading. */
+function measured(guest: GuestView, cpuMs: number, before: Track, goal: Goal): GuestView {
+  const last = guest.cpu;
+  const mark = { atMs: guest.atMs, cpuMs, workMs: guest.workMs, held: false };
+  if (last === undefined || cpuMs < last.cpuMs) return { ...guest, cpu: mark };
+  const span = guest.atMs - last.atMs;
+  if (span < 1) return guest;
+  const percent = ((cpuMs - last.cpuMs) / span) * 100;
+  const cap = capPercent(before.cap, goal.domain.vcpus);
+  if (!last.held || (span >= DEMAND_SPAN_MS && percent < HELD * cap && span > HELD_SPANS * goal.maxStallMs)) {
+    if (span < DEMAND_SPAN_MS || percent <= 0) return span < DEMAND_SPAN_MS ? guest : { ...guest, cpu: mark };
+    const demandPercent =
+      guest.demandPercent === undefined ? percent : guest.demandPercent + DEMAND_WEIGHT * (percent - guest.demandPercent);
+    return { ...guest, demandPercent: Math.min(demandPercent, 100 * goal.domain.activeVcpus), cpu: mark };
+  }
+  const assumed = guest.workMs - last.workMs;
+  const worked = Math.min(span, ((cpuMs - last.cpuMs) * 100) / demandOf(guest, goal));
+  const scale = assumed > 0 ? worked / assumed : 0;
+  const workMs = last.workMs + worked;
+  const workAtRound = guest.workAtRound > last.workMs ? last.workMs + (guest.workAtRound - last.workMs) * scale : guest.workAtRound;
+  return { ...guest, workMs, workAtRound, cpu: { ...mark, workMs } };
+}
+
+function looked(guest: GuestView, pages: number): GuestView {
+  const workMs = workInRound(guest);
+  const timeMs = timeInRound(guest);
+  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: false };
+  return { ...guest, curve: learn(guest.curve, point), look: { pages, workMs, timeMs }, looks: guest.looks + 1 };
+}
+
+function entered(guest: GuestView, round: number, counted: number, goal: Goal): GuestView {
+  const populated: number = goal.domain.populatedPages;
+  const { look: _, ...rest } = guest;
+  const fresh = { ...rest, round, roundAtMs: guest.atMs, workAtRound: guest.workMs };
+  if (round === 0 || guest.round < 0) return { ...fresh, pagesToSend: Math.min(counted, populated) };
+  const workMs = workInRound(guest);
+  const timeMs = timeInRound(guest);
+  const expected = round === 1 && guest.look !== undefined ? EXCESS * dirtyIn(guest, shapeOf(guest.curve)) + EXCESS_PAGES : populated;
+  const pages = Math.min(counted, populated, expected);
+  return {
+    ...fresh,
+    pagesToSend: pages,
+    curve: learn(guest.curve, { workMs, timeMs, pages, round: guest.round, total: true }),
+    speedBefore: timeMs > 0 ? Math.min(1, workMs / timeMs) : guest.speedBefore,
+  };
+}
+
+/** Pages dirty in this round by now: the last look, carried on by the curve. */
+export function dirtyIn(guest: GuestView, shape: Shape): number {
+  const workMs = workInRound(guest);
+  const timeMs = timeInRound(guest);
+  const { look } = guest;
+  const share = guest.curve.deviceShare;
+  if (look === undefined) return dirtiedAfter(shape, share, workMs, timeMs);
+  return dirtiedFrom(shape, share, look.pages, look, Math.max(0, workMs - look.workMs), Math.max(0, timeMs - look.timeMs));
+}

@@ -1,0 +1,179 @@
+import {
+  type BytesPerSecond,
+  between,
+  type Course,
+  cheapest,
+  type Estimate,
+  type Forecast,
+  free,
+  type Goal,
+  lowest,
+  ms,
+  type Pages,
+  type PlanModel,
+  type PlanStart,
+  pageRate,
+  pages,
+  pagesThatFit,
+  pagesThatSurelyFit,
+  predictDowntime,
+  type Shape,
+  shapeOf,
+  stallOf,
+  type Track,
+  WIRE_BYTES_PER_PAGE,
+} from '../../src/core/index.ts';
+import { demandOf, dirtyIn, type GuestView, speedIn, timeInRound, workInRound } from './guest.ts';
+import { floorPercent, ROUNDS_OPEN, slewOf, weightsOf } from './preferences.ts';
+
+/** The range of the curve is so many mean errors wide each way (log scale), and at least the noise of counting. */
+const ERRORS_WIDE = 1.5;
+const ERROR_MIN = 0.02;
+/** What the gate adds to a dirty count that it reads or, without a look, predicts. */
+const GATE_READ = 1.05;
+const GATE_READ_PAGES = 32;
+/** Share of the longest stall by which a parked guest's work in one round may exceed its mean. */
+const JITTER = 0.5;
+
+/** Everything that a decision is made of. */
+export interface Outlook {
+  readonly likely: PlanModel;
+  readonly start: PlanStart;
+  readonly course: Course;
+  /** The lowest that can be reached from here, by the likely and by the most optimistic model. */
+  readonly best: Course;
+  readonly bestCase: Course;
+  readonly feasible: boolean;
+  readonly dirty: Estimate<Pages>;
+  readonly fullRate: Estimate<number>;
+  readonly forecast: Forecast;
+}
+
+/** The outlook from here; undefined while transfer rate or dirty curve are unknown. */
+export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boolean): Outlook | undefined {
+  const rate = track.transferRate;
+  if (rate === undefined || guest.curve.knots.length === 0 || guest.round < 0) return undefined;
+  const width = Math.max(ERROR_MIN, ERRORS_WIDE * guest.curve.error);
+  const shapes = {
+    low: shapeOf(guest.curve, 'low', Math.exp(-width)),
+    value: shapeOf(guest.curve),
+    high: shapeOf(guest.curve, 'high', Math.exp(width)),
+  };
+  const fullRate = between(fullRateOf(shapes.low, 0.5), fullRateOf(shapes.value, 0.3), fullRateOf(shapes.high, 0.2));
+  const fit = fitting(guest, fullRate, rate, goal);
+  const base = {
+    deviceShare: guest.curve.deviceShare,
+    floorSpeed: Math.min(1, floorPercent(goal) / demandOf(guest, goal)),
+    slew: slewOf(goal),
+    latencyMs: goal.capabilities.actuatorLatencyMs as number,
+    jitterMs: 0,
+  };
+  const likely: PlanModel = { ...base, ...fit.sure, shape: shapes.value, pagesPerMs: pageRate(rate.value) / 1000 };
+  const jitterMs = base.floorSpeed < 1 ? JITTER * base.floorSpeed * floorStall(goal) : 0;
+  const careful: PlanModel = { ...likely, shape: shapes.high, pagesPerMs: pageRate(rate.low) / 1000, jitterMs };
+  const hopeful: PlanModel = { ...base, ...fit.hoped, shape: shapes.low, pagesPerMs: pageRate(rate.high) / 1000 };
+  const dirty = dirtyRange(guest, shapes);
+  const start = startOf(guest, track, goal, dirty.value);
+  const left = goal.deadlineMs === undefined ? Number.POSITIVE_INFINITY : goal.deadlineMs - (track.atMs - track.startedAtMs);
+  const course = cheapest(likely, careful, start, weightsOf(goal, falling), left);
+  const best = lowest(likely, start);
+  const bestCase = lowest(hopeful, { ...start, dirtyPages: dirty.low });
+  const untouched = free(hopeful, { ...start, dirtyPages: dirty.low });
+  const feasible = bestCase.fits || untouched.fits;
+  return {
+    likely,
+    start,
+    course,
+    best,
+    bestCase,
+    feasible,
+    dirty,
+    fullRate,
+    forecast: forecastOf(course, best, careful, hopeful, start, feasible, fullRate, rate, goal),
+  };
+}
+
+/** New pages per second at full speed in the first moments after the lift, with some of the hot set dirty already. */
+const SWITCH_MS = 60;
+const fullRateOf = (shape: Shape, entered: number): number =>
+  ((shape.at((1 + entered) * SWITCH_MS) - shape.at(entered * SWITCH_MS)) / SWITCH_MS) * 1000;
+
+export const floorStall = (goal: Goal): number =>
+  stallOf(floorPercent(goal), goal.domain.activeVcpus, goal.capabilities.scheduler, goal.capabilities.tsliceMs);
+
+function fitting(guest: GuestView, full: Estimate<number>, rate: Estimate<BytesPerSecond>, goal: Goal) {
+  const target = goal.targetDowntimeMs;
+  const read = (fit: number): number => Math.max(0, fit / gateReading(guest, goal) - GATE_READ_PAGES);
+  if (goal.maxDirtyPages !== undefined) {
+    const most = goal.maxDirtyPages;
+    return { sure: { fitPages: read(most), fitPagesFree: read(most) }, hoped: { fitPages: most, fitPagesFree: most } };
+  }
+  const stall = floorStall(goal);
+  const slicePages = (full.high * goal.capabilities.tsliceMs) / 1000;
+  const joined = pagesThatSurelyFit(ms(target - stall), full.high, rate.low, goal);
+  const direct = pagesThatSurelyFit(target, full.high, rate.low, goal);
+  const hopedGoal: Goal = {
+    ...goal,
+    overheadMs: { ...goal.overheadMs, value: goal.overheadMs.low },
+    suspendLatencyMs: { ...goal.suspendLatencyMs, value: goal.suspendLatencyMs.low },
+  };
+  const hoped = pagesThatFit(target, full.low, rate.high, hopedGoal);
+  return {
+    sure: { fitPages: read(Math.max(joined, direct - slicePages)), fitPagesFree: read(direct) },
+    hoped: { fitPages: hoped, fitPagesFree: hoped },
+  };
+}
+
+/** With a peek the gate reads the count, without one it has to add the curve's range. */
+const gateReading = (guest: GuestView, goal: Goal): number =>
+  goal.capabilities.peek && guest.looks > 0 ? GATE_READ : Math.exp(Math.max(ERROR_MIN, ERRORS_WIDE * guest.curve.error));
+
+function dirtyRange(guest: GuestView, shapes: { readonly low: Shape; readonly value: Shape; readonly high: Shape }): Estimate<Pages> {
+  const value = dirtyIn(guest, shapes.value);
+  if (guest.look === undefined) return between(pages(dirtyIn(guest, shapes.low)), pages(value), pages(dirtyIn(guest, shapes.high)));
+  const grown = Math.max(0, value - guest.look.pages);
+  const low = guest.look.pages * (2 - GATE_READ) + grown * 0.7;
+  return between(pages(low), pages(value), pages(guest.look.pages * GATE_READ + grown * 1.4 + GATE_READ_PAGES));
+}
+
+export function startOf(guest: GuestView, track: Track, goal: Goal, dirtyPages: number): PlanStart {
+  const round = track.rounds.at(-1);
+  const sent = round === undefined ? 0 : (track.bytesSent - round.bytesAtStart) / WIRE_BYTES_PER_PAGE;
+  const { policy, roundsMax } = goal.capabilities;
+  return {
+    pagesLeft: Math.max(0, guest.pagesToSend - sent),
+    dirtyPages,
+    workMs: workInRound(guest),
+    timeMs: timeInRound(guest),
+    speedBefore: guest.speedBefore,
+    speedNow: speedIn(guest, track, goal),
+    roundsLeft: Math.max(1, (roundsMax ?? ROUNDS_OPEN) - guest.round),
+    openEnded: policy,
+  };
+}
+
+function forecastOf(
+  course: Course,
+  best: Course,
+  careful: PlanModel,
+  hopeful: PlanModel,
+  start: PlanStart,
+  feasible: boolean,
+  fullRate: Estimate<number>,
+  rate: Estimate<BytesPerSecond>,
+  goal: Goal,
+): Forecast {
+  const downtime = (count: number) => predictDowntime(between(pages(count * 0.9), pages(count), pages(count * 1.1)), fullRate, rate, goal);
+  const downtimeMs = downtime(course.lastPages);
+  const slow = careful.pagesPerMs;
+  const fast = hopeful.pagesPerMs;
+  const likely = (slow + fast) / 2;
+  const fixed = downtimeMs.value;
+  const etaMs = between(
+    ms((course.timeMs * likely) / fast + downtimeMs.low),
+    ms(course.timeMs + fixed),
+    ms((course.timeMs * likely) / slow + downtimeMs.high),
+  );
+  void start;
+  return { downtimeMs, etaMs, feasible, ...(feasible ? {} : { bestDowntimeMs: downtime(best.lastPages).value }) };
+}

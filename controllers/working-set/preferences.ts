@@ -1,0 +1,33 @@
+import { type CpuPercent, capPercent, cpuPercent, type Goal, type Preference, type Profile, type Weights } from '../../src/core/index.ts';
+
+/** Live rounds that are planned for when nobody limits them: Clark et al. (NSDI'05) stop after 29, too. */
+export const ROUNDS_OPEN = 30;
+
+/**
+ * Slew limit of a profile: from one round to the next the mean speed may fall to this share of itself.
+ * progressive halves, gradual takes a fifth, steep (0) goes straight to the floor.
+ */
+const SLEW: Readonly<Record<Profile, number>> = { progressive: 0.5, gradual: 0.8, steep: 0 };
+
+export const slewOf = (goal: Goal): number => SLEW[goal.profile];
+
+/**
+ * What one second of migration is worth in seconds of lost guest work. It is also the price of bytes: the link is busy all along.
+ * downtime: next to nothing, but more than nothing, or another free round would always be free. network and speed: as much as the guest.
+ */
+const TIME_WEIGHT: Readonly<Record<Preference, number>> = { downtime: 0.02, safety: 0.02, network: 0.5, speed: 1 };
+/** Letting go and falling again pays the fall twice: a course that does must be better by this factor. */
+const RELEASE = 1.1;
+
+export const weightsOf = (goal: Goal, falling: boolean): Weights => ({ time: TIME_WEIGHT[goal.prefer], release: falling ? RELEASE : 1 });
+
+/** `safety` never throttles below this share of what the domain may use. */
+const SAFE_SHARE = 0.5;
+
+/** The floor of the caps that may be chosen: the goal's; `safety` stays well above it. */
+export function floorPercent(goal: Goal): CpuPercent {
+  const ceiling = Math.min(goal.capCeilingPercent, capPercent(goal.domain.capOriginal, goal.domain.vcpus));
+  const floor =
+    goal.prefer === 'safety' ? Math.max(goal.capFloorPercent, SAFE_SHARE * 100 * goal.domain.activeVcpus) : goal.capFloorPercent;
+  return cpuPercent(Math.min(ceiling, Math.max(1, floor)));
+}

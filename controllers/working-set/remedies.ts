@@ -1,0 +1,55 @@
+import { type Goal, lowest, type PlanModel, type PlanStart, type Track } from '../../src/core/index.ts';
+import type { GuestView } from './guest.ts';
+import type { Outlook } from './outlook.ts';
+import { floorPercent, ROUNDS_OPEN } from './preferences.ts';
+
+/** What would have made the target reachable, in words and numbers; empty when nothing alone would. */
+export interface Remedies {
+  readonly text: string;
+  readonly numbers: Readonly<Record<string, number>>;
+}
+
+/** No more than this factor of bandwidth is worth naming. */
+const BANDWIDTH_FACTOR_MAX = 64;
+
+/** The bandwidth, floor, timeslice or number of rounds that alone would make the target reachable, by the likely model. */
+export function remedies(_guest: GuestView, track: Track, view: Outlook, goal: Goal): Remedies {
+  const { likely, start } = view;
+  const parts: string[] = [];
+  const numbers: Record<string, number> = {};
+  const fits = (model: PlanModel, from: PlanStart = start): boolean => lowest(model, from).fits;
+  const factor = smallest(1, BANDWIDTH_FACTOR_MAX, (f) =>
+    fits({ ...likely, pagesPerMs: likely.pagesPerMs * f, fitPages: likely.fitPages * f, fitPagesFree: likely.fitPagesFree * f }),
+  );
+  if (factor !== undefined && track.transferRate !== undefined) {
+    numbers['needBytesPerSecond'] = Math.round(track.transferRate.value * factor);
+    parts.push(`${Math.round((numbers['needBytesPerSecond'] * 8) / 1e6)} Mbit/s of bandwidth`);
+  }
+  const deeper = smallest(1, 50, (f) => fits({ ...likely, floorSpeed: likely.floorSpeed / f }));
+  if (deeper !== undefined && goal.capabilities.scheduler === 'credit') {
+    const floor = floorPercent(goal);
+    const lower = Math.max(1, Math.floor(floor / deeper));
+    const perVcpu = (percent: number): number => 100 / (percent / goal.domain.activeVcpus) + 1;
+    numbers['needFloorPercent'] = lower;
+    numbers['needTsliceMs'] = Math.max(1, Math.floor((goal.capabilities.tsliceMs * perVcpu(floor)) / perVcpu(lower)));
+    parts.push(`a floor of ${lower} % (or a timeslice of ${numbers['needTsliceMs']} ms, which allows it at the same stall)`);
+  }
+  const rounds = smallest(start.roundsLeft, ROUNDS_OPEN, (n) => fits(likely, { ...start, roundsLeft: Math.ceil(n) }));
+  if (rounds !== undefined && Math.ceil(rounds) > start.roundsLeft) {
+    numbers['needRoundsLeft'] = Math.ceil(rounds);
+    parts.push(`${Math.ceil(rounds)} more rounds`);
+  }
+  return { text: parts.length === 0 ? '' : `; enough would be ${parts.join(', or ')}`, numbers };
+}
+
+/** The smallest of a range that will do, to a few percent; undefined when not even the largest does. */
+function smallest(from: number, to: number, enough: (value: number) => boolean): number | undefined {
+  if (!enough(to)) return undefined;
+  let [low, high] = [from, to];
+  for (let k = 0; k < 12 && high / low > 1.02; k++) {
+    const middle = Math.sqrt(low * high);
+    if (enough(middle)) high = middle;
+    else low = middle;
+  }
+  return high;
+}

@@ -1,0 +1,226 @@
+/**
+ * The dirty curve F(w): unique pages a guest has dirtied after w ms of full-speed work, counted from an empty log.
+ *
+ * Kept as knots on a logarithmic grid of work, each with the round it was last seen in. Between knots the curve is a power law, its
+ * exponent between 0 (saturated) and 1 (every write hits a new page): F rises and F(w)/w falls, by construction. A share of the dirtying may
+ * not depend on the guest's work but on time (device DMA): a guest that did w of work in t of time has dirtied
+ * (1 − share) F(w) + share F(t).
+ */
+export interface DirtyCurve {
+  readonly knots: readonly Knot[];
+  /** Share of the dirtying that goes on whatever the cap is, 0 … 1. */
+  readonly deviceShare: number;
+  /** Mean relative error (log scale) of what the curve said before it learned better; a prior before anything was seen. */
+  readonly error: number;
+  /** Readings in a row that the curve did not explain, and their mean log ratio. */
+  readonly surprise: { readonly count: number; readonly log: number };
+}
+
+export interface Knot {
+  /** Position on the grid. */
+  readonly at: number;
+  readonly pages: number;
+  readonly round: number;
+}
+
+/** One reading: `pages` unique pages after `workMs` of full-speed work in `timeMs`, both since the log was cleared. */
+export interface CurvePoint {
+  readonly workMs: number;
+  readonly timeMs: number;
+  readonly pages: number;
+  readonly round: number;
+  /** A whole round's total; counts more than a look inside one. */
+  readonly total: boolean;
+}
+
+/** Finest work told apart, ms; half a timeslice and less is parking, not dirtying. */
+const WORK_MS_MIN = 4;
+/** Knots per doubling of work. */
+const PER_OCTAVE = 2;
+/** 2^24 × 4 ms: 18 hours of one round. */
+const KNOTS_MAX = 49;
+/** Error assumed before anything could be compared. */
+const ERROR_PRIOR = 0.1;
+const ERROR_WEIGHT = 0.3;
+/** Weight of a new reading at a knot: noise of single counts is averaged, a drift followed within a few readings. */
+const LOOK_WEIGHT = 0.4;
+const TOTAL_WEIGHT = 0.7;
+/** A reading off by more than this (log: 28 %) was not explained by the curve; so many in a row mean another phase. */
+const SURPRISE_LOG = 0.25;
+const SURPRISES = 4;
+/** How fast the device share follows what throttled readings say. */
+const SHARE_WEIGHT_TOTAL = 0.5;
+const SHARE_WEIGHT_LOOK = 0.06;
+/** Throttled by at least this factor, or nothing can be said of the device share. */
+const SLOWED = 1.5;
+
+export const EMPTY_CURVE: DirtyCurve = { knots: [], deviceShare: 0, error: ERROR_PRIOR, surprise: { count: 0, log: 0 } };
+
+const workOf = (at: number): number => WORK_MS_MIN * 2 ** (at / PER_OCTAVE);
+const gridOf = (workMs: number): number => PER_OCTAVE * Math.log2(Math.max(workMs, WORK_MS_MIN) / WORK_MS_MIN);
+
+/** The curve with one reading more. Readings of less work than the grid resolves, and negative ones, say nothing and change nothing. */
+export function learn(curve: DirtyCurve, point: CurvePoint): DirtyCurve {
+  if (!(point.workMs >= WORK_MS_MIN) || !(point.pages >= 0) || !Number.isFinite(point.pages)) return curve;
+  if (curve.knots.length === 0) return { ...curve, knots: [knotFor(point, point.pages, 0.8)] };
+  const shape = shapeOf(curve);
+  const shared = withShare(curve, shape, point);
+  const own = cpuPart(shape, shared, point);
+  if (own === undefined) return { ...curve, deviceShare: shared };
+  const expected = shape.at(point.workMs);
+  const known = point.workMs <= shape.workMax * 1.5 && point.workMs >= shape.workMin / 1.5;
+  const log = expected > 0 && own > 0 ? Math.log(own / expected) : 0;
+  const surprised = known && Math.abs(log) > SURPRISE_LOG;
+  const sameSign = Math.sign(log) === Math.sign(curve.surprise.log) || curve.surprise.count === 0;
+  const step = point.total ? 2 : 1;
+  const surprise = surprised ? { count: (sameSign ? curve.surprise.count : 0) + step, log } : { count: 0, log: 0 };
+  const changed = surprise.count >= SURPRISES;
+  const base = changed ? rescaled(curve.knots, point.round, Math.exp(log)) : curve.knots;
+  const weight = changed ? 1 : point.total ? TOTAL_WEIGHT : LOOK_WEIGHT;
+  const errorNow = Math.min(1, Math.abs(log));
+  return {
+    knots: placed(base, knotFor(point, own, shape.exponentAt(point.workMs)), weight),
+    deviceShare: shared,
+    error: known && point.total ? curve.error + ERROR_WEIGHT * (errorNow - curve.error) : curve.error,
+    surprise: changed ? { count: 0, log: 0 } : surprise,
+  };
+}
+
+function knotFor(point: CurvePoint, pages: number, exponent: number): Knot {
+  const at = Math.min(KNOTS_MAX - 1, Math.round(gridOf(point.workMs)));
+  return { at, pages: pages * (workOf(at) / point.workMs) ** exponent, round: point.round };
+}
+
+function placed(knots: readonly Knot[], knot: Knot, weight: number): readonly Knot[] {
+  const old = knots.find((k) => k.at === knot.at);
+  if (old === undefined) return [...knots, knot].sort((a, b) => a.at - b.at);
+  const mixed = { ...knot, pages: old.pages + weight * (knot.pages - old.pages) };
+  return knots.map((k) => (k === old ? mixed : k));
+}
+
+/** Another phase: what older rounds showed keeps its form and takes the new scale, until it is seen again. */
+const rescaled = (knots: readonly Knot[], round: number, factor: number): readonly Knot[] =>
+  knots.map((k) => (k.round === round ? k : { ...k, pages: k.pages * factor }));
+
+function withShare(curve: DirtyCurve, shape: Shape, point: CurvePoint): number {
+  if (point.timeMs < SLOWED * point.workMs || point.timeMs > shape.workMax * 4) return curve.deviceShare;
+  const slow = shape.at(point.workMs);
+  const free = shape.at(point.timeMs);
+  if (free < 1.2 * slow) return curve.deviceShare;
+  const said = Math.min(1, Math.max(0, (point.pages - slow) / (free - slow)));
+  // A guest that works less than the curve explains a little excess by noise; only a clear one is a device.
+  const weight = point.total ? SHARE_WEIGHT_TOTAL : SHARE_WEIGHT_LOOK;
+  return curve.deviceShare + weight * (said - curve.deviceShare);
+}
+
+/** What of a reading is the guest's own work; undefined when nearly all of it is not. */
+function cpuPart(shape: Shape, share: number, point: CurvePoint): number | undefined {
+  if (point.timeMs < SLOWED * point.workMs || share < 0.01) return point.pages;
+  if (share > 0.8) return undefined;
+  const device = share * shape.at(point.timeMs);
+  return Math.max(0.2 * point.pages, (point.pages - device) / (1 - share));
+}
+
+/** The curve made ready for evaluation. */
+export interface Shape {
+  readonly workMin: number;
+  readonly workMax: number;
+  /** Pages after so much full-speed work. */
+  at(workMs: number): number;
+  /** Full-speed work after which so many pages are dirty; Infinity when they never are. */
+  workFor(pages: number): number;
+  /** Local exponent of the power law, 0 … 1. */
+  exponentAt(workMs: number): number;
+}
+
+/** Which way to err outside of what was seen. */
+export type Lean = 'low' | 'value' | 'high';
+
+/** F through the knots: rising, F(w)/w falling; `scale` multiplies the pages. */
+export function shapeOf(curve: DirtyCurve, lean: Lean = 'value', scale = 1): Shape {
+  const { at, log } = regular(curve.knots);
+  const n = at.length;
+  if (n === 0) return { workMin: 0, workMax: 0, at: () => 0, workFor: () => Number.POSITIVE_INFINITY, exponentAt: () => 1 };
+  const perStep = Math.LN2 / PER_OCTAVE;
+  const slope = (i: number): number =>
+    ((log[i + 1] as number) - (log[i] as number)) / (((at[i + 1] as number) - (at[i] as number)) * perStep);
+  const slopes = at.slice(1).map((_, i) => Math.min(1, Math.max(0, slope(i))));
+  const firstSeen = slopes[0] ?? 0.8;
+  const lastSeen = slopes.at(-1) ?? 0.8;
+  const below = lean === 'low' ? 1 : lean === 'high' ? firstSeen : (1 + firstSeen) / 2;
+  const above = lean === 'low' ? 0 : lean === 'high' ? lastSeen : lastSeen * 0.7;
+  const x0 = at[0] as number;
+  const xn = at[n - 1] as number;
+  const logScale = Math.log(Math.max(1e-9, scale));
+  const segment = (x: number): number => {
+    let i = 0;
+    while (i < n - 2 && (at[i + 1] as number) <= x) i++;
+    return i;
+  };
+  const exponent = (x: number): number => (x < x0 || n === 1 ? below : x >= xn ? above : (slopes[segment(x)] as number));
+  const logAt = (x: number): number => {
+    if (x <= x0) return (log[0] as number) + (x - x0) * perStep * below;
+    if (x >= xn) return (log[n - 1] as number) + (x - xn) * perStep * above;
+    const i = segment(x);
+    return (log[i] as number) + (x - (at[i] as number)) * perStep * (slopes[i] as number);
+  };
+  // Below the grid's first position one more power law, down to nothing.
+  const pos = (workMs: number): number => PER_OCTAVE * Math.log2(workMs / WORK_MS_MIN);
+  return {
+    workMin: workOf(x0),
+    workMax: workOf(xn),
+    at: (workMs) => (workMs <= 0 ? 0 : Math.exp(logAt(pos(workMs)) + logScale)),
+    exponentAt: (workMs) => (workMs <= 0 ? 1 : exponent(pos(workMs))),
+    workFor(pages) {
+      if (pages <= 0) return 0;
+      const y = Math.log(pages) - logScale;
+      const first = log[0] as number;
+      if (y <= first) return below <= 0 ? 0 : workOf(x0 + (y - first) / (perStep * below));
+      for (let i = 0; i < n - 1; i++) {
+        if (y <= (log[i + 1] as number)) return workOf((at[i] as number) + (y - (log[i] as number)) / (perStep * (slopes[i] as number)));
+      }
+      return above <= 1e-6 ? Number.POSITIVE_INFINITY : workOf(xn + Math.min(200, (y - (log[n - 1] as number)) / (perStep * above)));
+    },
+  };
+}
+
+/** Knots as logs, made monotone with log-log slopes of at most 1; where two knots contradict each other the newer wins. */
+function regular(knots: readonly Knot[]): { readonly at: readonly number[]; readonly log: readonly number[] } {
+  const at = knots.map((k) => k.at);
+  const log = knots.map((k) => Math.log(Math.max(1, k.pages)));
+  const perStep = Math.LN2 / PER_OCTAVE;
+  const newestFirst = knots.map((_, i) => i).sort((a, b) => (knots[b] as Knot).round - (knots[a] as Knot).round || a - b);
+  const fixed: boolean[] = knots.map(() => false);
+  for (const i of newestFirst) {
+    let low = Number.NEGATIVE_INFINITY;
+    let high = Number.POSITIVE_INFINITY;
+    for (let j = 0; j < knots.length; j++) {
+      if (!fixed[j]) continue;
+      const rise = ((at[i] as number) - (at[j] as number)) * perStep;
+      low = Math.max(low, (log[j] as number) + Math.min(0, rise));
+      high = Math.min(high, (log[j] as number) + Math.max(0, rise));
+    }
+    log[i] = Math.max(low, Math.min(high, log[i] as number));
+    fixed[i] = true;
+  }
+  return { at, log };
+}
+
+/** Pages dirty after `workMs` of work in `timeMs`, from an empty log. */
+export const dirtiedAfter = (shape: Shape, share: number, workMs: number, timeMs: number): number =>
+  (1 - share) * shape.at(workMs) + (share > 0 ? share * shape.at(timeMs) : 0);
+
+/**
+ * Pages dirty after `workMs` more work in `timeMs` more time, when `dirty` already are after `timeSoFarMs`. The curve is entered where it has
+ * `dirty` pages, so that a busier or calmer guest than the curve says goes on as it is.
+ */
+export function dirtiedFrom(shape: Shape, share: number, dirty: number, sofar: Sofar, workMs: number, timeMs: number): number {
+  const device = share > 0 ? share * (shape.at(sofar.timeMs + timeMs) - shape.at(sofar.timeMs)) : 0;
+  const entered = Math.min(2 * sofar.workMs, Math.max(sofar.workMs / 2, shape.workFor(dirty)));
+  return dirty + device + (1 - share) * (shape.at(entered + workMs) - shape.at(entered));
+}
+
+export interface Sofar {
+  readonly workMs: number;
+  readonly timeMs: number;
+}
