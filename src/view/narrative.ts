@@ -83,8 +83,9 @@ function switchOver(story: Story): string {
   const { summary } = story;
   const verdict = story.decisions.findLast(({ decision }) => ['grant', 'deny', 'abort'].includes(decision.action));
   const predicted = summary?.predictedDowntimeRangeMs ?? verdict?.decision.forecast?.downtimeMs;
-  const said = predicted === undefined || predicted === null ? '' : ` The predicted downtime was ${showRange(predicted)}.`;
   const why = verdict === undefined ? '' : safeText(verdict.decision.reason.text);
+  const told = predicted === undefined || predicted === null || why.includes('predicted downtime');
+  const said = told ? '' : ` The predicted downtime was ${showRange(predicted)}.`;
   if (summary === undefined) return `The end was not recorded.${said}`;
   const ended = { met: 'granted', missed: 'granted', aborted: 'ended', failed: 'failed' }[summary.outcome];
   if (ended === 'failed') return `The migration failed: ${safeText(summary.reason)}.${said} The guest runs where xl left it.`;
@@ -105,9 +106,9 @@ function observedDowntime({ summary }: Story): string {
   const off = predicted === null || predicted <= 0 ? '' : `, ${offBy(observed, predicted)} the prediction`;
   const left = summary.lastDirtyPages === null ? '' : ` with ${plural(summary.lastDirtyPages, 'page')} to send`;
   const gap =
-    summary.guestGapBoundMs === null
+    summary.guestGapBoundMs === null || summary.guestGapBoundMs <= observed
       ? ''
-      : ` With the last stall before it the guest may have felt a gap of up to ${showMs(summary.guestGapBoundMs)}.`;
+      : ` Together with the last stall before it the guest may have felt a gap of up to ${showMs(summary.guestGapBoundMs)}.`;
   return `The guest stood still for ${showMs(observed)}${left}${from}: ${met} the target of ${showMs(summary.targetDowntimeMs)}${off}.${gap}`;
 }
 

@@ -36,14 +36,19 @@ export function badge(summary: SummaryRecord | undefined): Html {
   return html`<span class="badge b-${summary.outcome}"><span aria-hidden="true">${mark}</span> ${text}</span>`;
 }
 
-/** One run: words, figures, charts, decisions, rounds, settings. */
-export function runSection(story: Story, index: number): Html {
+/** What tells it from other runs of the same domain or scenario. */
+export const labelOf = (story: Story): string => `${titleOf(story)} · ${safeText(story.start.controller)}`;
+
+/** One run: words, figures, charts, decisions, rounds, settings. The only run of a page needs no title of its own. */
+export function runSection(story: Story, index: number, only: boolean): Html {
   const { summary } = story;
   const id = anchorOf(index);
   return html`<section class="run-section" id="${id}" aria-labelledby="${id}-title">
-<h2 id="${id}-title">${titleOf(story)} ${badge(summary)}</h2>
+<h2 id="${id}-title">${only ? 'What happened' : html`${labelOf(story)} ${badge(summary)}`}</h2>
+<div class="overview">
 <div class="card words">${narrate(story).map((text) => html`<p>${text}</p>`)}</div>
 ${summary === undefined ? undefined : tiles(summary)}
+</div>
 ${troubles(story)}
 ${charts(index)}
 ${decisions(story)}
@@ -60,8 +65,8 @@ function tiles(summary: SummaryRecord): Html {
   const tone = summary.observedDowntimeMs === null ? '' : summary.outcome === 'met' ? 'good' : 'bad';
   const tile = (label: string, value: string, sub: string, style = ''): Html =>
     html`<div class="tile ${style}"><dt>${label}</dt><dd><span class="value">${value}</span> <span class="sub">${sub}</span></dd></div>`;
-  const capText = summary.capRestored ? `cap ${showXenCap(summary.capBefore)} before, and again` : 'CAP NOT RESTORED';
-  return html`<dl class="tiles">
+  const capText = summary.capRestored ? `its own, ${showXenCap(summary.capBefore)}, is back` : 'CAP NOT RESTORED';
+  return html`<div><dl class="tiles">
 ${tile('Downtime', summary.observedDowntimeMs === null ? 'none' : showMs(summary.observedDowntimeMs), `target ${showMs(summary.targetDowntimeMs)}, ${off}`, tone)}
 ${tile('Guest gap, at most', showMs(summary.guestGapBoundMs), `longest stall while throttled ${showMs(summary.stallMaxMs)}`)}
 ${tile('Lost work', showSeconds(summary.lostWorkSeconds), `of CPU time, throttled for ${showSeconds(summary.throttledSeconds)}`)}
@@ -69,8 +74,8 @@ ${tile('Lowest cap', summary.capPercentMin === null ? 'never' : showXenCap(summa
 ${tile('Time', showSeconds(summary.totalSeconds), `${showCount(summary.rounds)} rounds`)}
 ${tile('Sent', showBytes(summary.bytesSent), summary.lastDirtyPages === null ? 'guest never suspended' : `${showPagesBytes(summary.lastDirtyPages)} of it while it stood`)}
 </dl>
-<div class="card strip-card"><h3>Predicted against observed downtime</h3>${strip(summary, stripScale([summary]))}
-<p class="key"><span class="swatch s-target"></span>target ${showMs(summary.targetDowntimeMs)} <span class="swatch s-predicted"></span>predicted ${showRange(summary.predictedDowntimeRangeMs)} <span class="swatch ${tone === 'bad' ? 's-bad' : 's-good'}"></span>observed ${summary.observedDowntimeMs === null ? 'none' : showMs(summary.observedDowntimeMs)}</p></div>`;
+<div class="card strip-card"><h3>Predicted against observed downtime</h3>${strip(summary, stripScale([summary]), 480)}
+<p class="key"><span class="swatch s-target"></span>target ${showMs(summary.targetDowntimeMs)} <span class="swatch s-predicted"></span>predicted ${showRange(summary.predictedDowntimeRangeMs)} <span class="swatch ${tone === 'bad' ? 's-bad' : 's-good'}"></span>observed ${summary.observedDowntimeMs === null ? 'none' : showMs(summary.observedDowntimeMs)}</p></div></div>`;
 }
 
 function charts(index: number): Html {
@@ -112,8 +117,8 @@ function decisions(story: Story): Html {
   const left =
     acts.length > DECISIONS_MAX ? ` The last ${acts.length - DECISIONS_MAX} are left out here; explain and replay show them.` : '';
   return html`<div class="card"><h3>Decisions</h3>
-<p class="sub">${acts.length === 0 ? 'Nothing was changed.' : ''} Besides these it held ${showCount(holds)} times.${left}${story.start.observe ? ' Observe only: none was carried out.' : ''}</p>
-${acts.length === 0 ? undefined : table('Decisions', ['At', 'Round', 'Decision', 'Why', 'Predicted downtime'], acts.slice(0, DECISIONS_MAX).map(decisionCells), [0, 1])}
+<p class="sub">${acts.length === 0 ? 'Nothing was changed.' : ''} ${acts.length === 0 ? 'It' : 'Besides these it'} held ${showCount(holds)} times.${left}${story.start.observe ? ' Observe only: none was carried out.' : ''}</p>
+${acts.length === 0 ? undefined : table('Decisions', ['At', 'Round', 'Decision', 'Why', 'Predicted downtime'], acts.slice(0, DECISIONS_MAX).map(decisionCells), [0, 1, 4])}
 </div>`;
 }
 
@@ -144,8 +149,8 @@ function rounds(story: Story): Html {
 }
 
 function table(name: string, head: readonly string[], rows: readonly (readonly (Html | string)[])[], numeric: readonly number[]): Html {
-  const kind = (i: number): string => (numeric.includes(i) ? 'n' : '');
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="${name}"><table>
+  const kind = (i: number): string => (numeric.includes(i) ? 'n' : head[i] === 'Why' ? 'why' : '');
+  return html`<div class="scroll" tabindex="0" role="group" aria-label="${name}"><table>
 <thead><tr>${head.map((text, i) => html`<th scope="col" class="${kind(i)}">${text}</th>`)}</tr></thead>
 <tbody>${rows.map((cells) => html`<tr>${cells.map((cell, i) => html`<td class="${kind(i)}">${cell}</td>`)}</tr>`)}</tbody>
 </table></div>`;

@@ -2,7 +2,6 @@ import type { SummaryRecord } from '../core/record.ts';
 import { type Html, html } from './html.ts';
 import { showMs, showRange } from './human.ts';
 
-const WIDTH = 320;
 const HEIGHT = 34;
 const PAD = 4;
 
@@ -17,9 +16,9 @@ export const stripScale = (summaries: readonly SummaryRecord[]): number =>
     ),
   ) * 1.06;
 
-/** Target, predicted (with its range) and observed downtime on one linear scale from 0 to `scale` ms. */
-export function strip(summary: SummaryRecord, scale: number): Html {
-  const x = (value: number): string => (PAD + (Math.min(value, scale) / scale) * (WIDTH - 2 * PAD)).toFixed(1);
+/** Target, predicted (with its range) and observed downtime on one linear scale from 0 to `scale` ms; `across` is its nominal width. */
+export function strip(summary: SummaryRecord, scale: number, across = 320): Html {
+  const x = (value: number): string => (PAD + (Math.min(value, scale) / scale) * (across - 2 * PAD)).toFixed(1);
   const width = (from: number, to: number): string => Math.max(1, Number(x(to)) - Number(x(from))).toFixed(1);
   const {
     targetDowntimeMs: target,
@@ -29,8 +28,8 @@ export function strip(summary: SummaryRecord, scale: number): Html {
   } = summary;
   const tone = observed === null ? 'none' : observed <= target ? 'good' : 'bad';
   const text = `Downtime: target ${showMs(target)}, predicted ${range === null ? showMs(predicted) : showRange(range)}, observed ${showMs(observed)}`;
-  return html`<svg class="strip" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${text}">
-<line class="strip-axis" x1="${PAD}" x2="${WIDTH - PAD}" y1="17" y2="17"/>
+  return html`<svg class="strip" viewBox="0 0 ${across} ${HEIGHT}" role="img" aria-label="${text}">
+<line class="strip-axis" x1="${PAD}" x2="${across - PAD}" y1="17" y2="17"/>
 ${observed === null ? undefined : html`<rect class="strip-observed strip-${tone}" x="${x(0)}" y="19" width="${width(0, observed)}" height="9" rx="2"/>`}
 ${range === null ? undefined : html`<rect class="strip-range" x="${x(range.low)}" y="6" width="${width(range.low, range.high)}" height="9" rx="2"/>`}
 ${predicted === null || !Number.isFinite(predicted) ? undefined : html`<line class="strip-predicted" x1="${x(predicted)}" x2="${x(predicted)}" y1="4" y2="17"/>`}

@@ -7,7 +7,7 @@ import { storyOf } from '../trace/story.ts';
 import { type Html, html, jsonForScript, ownMarkup } from './html.ts';
 import { compareSection } from './report-compare.ts';
 import { runData } from './report-data.ts';
-import { runSection, titleOf } from './report-run.ts';
+import { badge, runSection, titleOf } from './report-run.ts';
 import { safeText } from './text.ts';
 
 export interface ReportOptions {
@@ -39,10 +39,10 @@ export function report(traces: readonly MigrationTrace[], options: ReportOptions
 </head>
 <body>
 <main>
-<header><p class="brand">xthrottle report</p><h1>${title}</h1></header>
+<header><p class="brand">xthrottle report</p><h1>${title} ${stories.length === 1 ? badge(only?.summary) : undefined}</h1></header>
 ${notes.length === 0 ? undefined : html`<aside class="card trouble" aria-label="About the traces"><ul>${notes.map((note) => html`<li>${safeText(note)}</li>`)}</ul></aside>`}
 ${stories.length > 1 ? compareSection(stories) : undefined}
-${stories.map(runSection)}
+${stories.map((story, i) => runSection(story, i, stories.length === 1))}
 </main>
 <script type="application/json" id="data">${jsonForScript({ runs: stories.map(runData) })}</script>
 <script>${ownMarkup(script)}</script>

@@ -36,16 +36,23 @@
   });
   const line = (color, more) => ({ stroke: css(color), width: 2, points: { show: false }, ...more });
   const stepped = uPlot.paths.stepped({ align: 1 });
-  /** One label a decade, more only when there are few decades. */
-  const decades = (show) => (_, splits) => {
-    const span = Math.log10(splits[splits.length - 1] / splits[0]);
-    const keep = span < 1.5 ? [1, 2, 5] : [1];
-    return splits.map((v) => (keep.includes(Math.round(v / 10 ** Math.floor(Math.log10(v) + 1e-9))) ? show(v) : ''));
+  /** Places of a log axis: powers of `base`, thinned or filled (1, 2, 5) so that a handful of them is in sight. */
+  const logSplits = (base) => (_u, _axis, min, max) => {
+    const [from, to] = [Math.ceil(Math.log(min) / Math.log(base) - 1e-9), Math.floor(Math.log(max) / Math.log(base) + 1e-9)];
+    const step = Math.max(1, Math.ceil((to - from + 1) / 7));
+    const splits = [];
+    const fill = base === 10 && to - from < 3 ? [1, 2, 5] : [1];
+    for (let e = from - 1; e <= to; e += step) for (const f of fill) splits.push(f * base ** e);
+    return splits.filter((v) => v >= min && v <= max);
   };
-  const logRange = (_, min, max) => {
-    if (min === null || max === null) return [1, 10];
-    const low = 10 ** (Math.log10(min) - 0.15);
-    return [low, Math.max(10 ** (Math.log10(max) + 0.15), low * 10)];
+  const logAxis = (base, show) =>
+    axis({ scale: 'y', size: 72, splits: logSplits(base), values: (_u, splits) => splits.map(show), filter: (_u, splits) => splits });
+  /** The scale spans the lines that matter; others may leave it at the foot. */
+  const logScale = (lines) => {
+    const values = lines.flat().flatMap(([, y]) => (y > 0 ? [y] : []));
+    const low = values.length === 0 ? 1 : Math.min(...values) / 1.8;
+    const high = values.length === 0 ? 10 : Math.max(...values) * 1.4;
+    return { distr: 3, range: [low, Math.max(high, low * 4)] };
   };
 
   /** Behind the lines: the switch-over shaded, rounds as hairlines; changes of the cap as ticks at the foot. */
@@ -89,8 +96,8 @@
         }),
         line('--c-target', { dash: [8, 5], paths: stepped, spanGaps: true }),
       ],
-      scales: { y: { distr: 3, range: logRange } },
-      axes: [axis({ scale: 'y', size: 72, values: decades(showMib) })],
+      scales: { y: logScale([run.dirtyAtEnd, run.fits, run.dirty.filter(([, y]) => y !== null).slice(-1)]) },
+      axes: [logAxis(2, showMib)],
     }),
     downtime: (run) => {
       const [x0] = [run.predicted[0]?.[0] ?? 0];
@@ -115,8 +122,8 @@
           line('--c-observed', { width: 0, points: { show: true, size: 11, width: 2, fill: css('--c-observed') } }),
         ],
         bands: [{ series: [1, 2], fill: css('--band') }],
-        scales: { y: { distr: 3, range: logRange } },
-        axes: [axis({ scale: 'y', size: 72, values: decades(showMs) })],
+        scales: { y: logScale([run.predicted, run.observed, [[0, run.target]]]) },
+        axes: [logAxis(10, showMs)],
       };
     },
     cap: (run) => ({
@@ -138,7 +145,7 @@
       scales: { y: { range: [0, run.ceiling * 1.05] }, ms: { range: (_, __, max) => [0, Math.max(10, (max ?? 0) * 1.15)] } },
       axes: [
         axis({ scale: 'y', size: 72, values: (_, v) => v.map(showPercent) }),
-        axis({ scale: 'ms', side: 1, size: 60, grid: { show: false }, values: (_, v) => v.map(showMs) }),
+        axis({ scale: 'ms', side: 1, size: 70, grid: { show: false }, values: (_, v) => v.map(showMs) }),
       ],
     }),
     rates: (run) => ({
@@ -156,9 +163,15 @@
     names: runs.map((_, i) => `${i + 1}`),
     show: runs.map(() => showMib),
     series: runs.map((_, i) => line(`--r${i % RUN_COLORS}`, { spanGaps: true, points: { show: true, size: 7 } })),
-    scales: { y: { distr: 3, range: logRange } },
-    axes: [axis({ scale: 'y', size: 72, values: decades(showMib) })],
+    scales: { y: logScale(runs.map((run) => run.dirtyAtEnd)) },
+    axes: [logAxis(2, showMib)],
   });
+
+  /** All of the run unless somebody zoomed in, so that the charts of a run stand under each other. */
+  const xRange = (u, min, max, end) => {
+    const xs = u.data[0];
+    return min === null || (min <= xs[0] && max >= xs[xs.length - 1]) ? [0, end] : [Math.max(0, min), Math.max(max, min + 0.001)];
+  };
 
   const drawn = new Map();
   const widthOf = (plot) => Math.max(200, Math.floor(plot.getBoundingClientRect().width));
@@ -195,7 +208,7 @@
           legend: { show: false },
           cursor: { sync: { key: `run-${index ?? 'all'}` }, points: { size: 7 }, drag: { x: true, y: false } },
           scales: {
-            x: { time: false, range: (_, min, max) => (min === null ? [0, end] : [Math.max(0, min), Math.max(max, min + 0.001)]) },
+            x: { time: false, range: (u, min, max) => xRange(u, min, max, end) },
             ...spec.scales,
           },
           series: [{}, ...spec.series],
