@@ -97,17 +97,17 @@ export class Lab {
 
   async boot(options: { readonly sched?: 'credit' | 'credit2'; readonly smp?: number; readonly memMib?: number } = {}): Promise<void> {
     const env = { SCHED: options.sched ?? 'credit', SMP: String(options.smp ?? 2), MEM: String(options.memMib ?? 2048) };
-    const ran = await this.host(join(here, 'boot.sh'), [], { timeoutMs: 180_000, env });
+    const ran = await bash(this.port, join(here, 'boot.sh'), [], { timeoutMs: 180_000, env });
     if (ran.code !== 0) throw new Error(`the lab did not boot: ${ran.stdout}${ran.stderr}`);
   }
 
   async stop(): Promise<void> {
-    await this.host(join(here, 'stop.sh'), [], { timeoutMs: 30_000 });
+    await bash(this.port, join(here, 'stop.sh'), [], { timeoutMs: 30_000 });
   }
 
   /** Runs a shell command in dom0; its exit status is a value. */
   async sh(command: string, timeoutMs = 120_000, input?: Buffer): Promise<Ran> {
-    return this.host(join(here, 'dom0.sh'), [command], { timeoutMs, ...(input === undefined ? {} : { input }) });
+    return bash(this.port, join(here, 'dom0.sh'), [command], { timeoutMs, ...(input === undefined ? {} : { input }) });
   }
 
   /** The same, for a command that has to succeed; its stdout. */
@@ -172,38 +172,45 @@ export class Lab {
     return /paging assistance:.*log_dirty/.test(text.slice(at, end < 0 ? undefined : end));
   }
 
-  private host(
-    file: string,
-    args: readonly string[],
-    options: { readonly timeoutMs: number; readonly env?: NodeJS.ProcessEnv; readonly input?: Buffer },
-  ): Promise<Ran> {
-    return new Promise((resolve, reject) => {
-      const child = spawn('bash', [file, ...args], {
-        env: { ...process.env, PORT: String(this.port), ...options.env },
-        stdio: ['pipe', 'pipe', 'pipe'],
-        timeout: options.timeoutMs,
-      });
-      let stdout = '';
-      let stderr = '';
-      child.stdout.setEncoding('utf8').on('data', (text: string) => {
-        stdout += text;
-      });
-      child.stderr.setEncoding('utf8').on('data', (text: string) => {
-        stderr += text;
-      });
-      child.on('error', reject);
-      child.on('exit', (code, signal) => {
-        // Background processes (qemu, the ssh master) may keep the pipes open: the command's own end is what counts.
-        setTimeout(() => {
-          child.stdout.destroy();
-          child.stderr.destroy();
-          resolve({ code: code ?? (signal === null ? 1 : 128), stdout, stderr });
-        }, 100);
-      });
-      child.stdin.on('error', () => {});
-      child.stdin.end(options.input);
-    });
+  /** Two hosts joined by a private link: this port and the next (pair.sh). */
+  static async pair(port: number, ...args: readonly string[]): Promise<void> {
+    const ran = await bash(port, join(here, 'pair.sh'), args, { timeoutMs: 240_000 });
+    if (ran.code !== 0) throw new Error(`pair.sh ${args.join(' ')}: ${ran.stdout}${ran.stderr}`);
   }
+}
+
+function bash(
+  port: number,
+  file: string,
+  args: readonly string[],
+  options: { readonly timeoutMs: number; readonly env?: NodeJS.ProcessEnv; readonly input?: Buffer },
+): Promise<Ran> {
+  return new Promise((resolve, reject) => {
+    const child = spawn('bash', [file, ...args], {
+      env: { ...process.env, PORT: String(port), ...options.env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+      timeout: options.timeoutMs,
+    });
+    let stdout = '';
+    let stderr = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      stdout += text;
+    });
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      stderr += text;
+    });
+    child.on('error', reject);
+    child.on('exit', (code, signal) => {
+      // Background processes (qemu, the ssh master) may keep the pipes open: the command's own end is what counts.
+      setTimeout(() => {
+        child.stdout.destroy();
+        child.stderr.destroy();
+        resolve({ code: code ?? (signal === null ? 1 : 128), stdout, stderr });
+      }, 100);
+    });
+    child.stdin.on('error', () => {});
+    child.stdin.end(options.input);
+  });
 }
 
 /** Gaps in its own execution that a guest reported, in ms of its boot clock, in order. */
