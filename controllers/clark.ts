@@ -1,4 +1,4 @@
-import { because, PAGE_BYTES } from '../src/core/index.ts';
+import { because, WIRE_BYTES_PER_PAGE } from '../src/core/index.ts';
 import { baseline, wait } from './baseline.ts';
 
 /*
@@ -37,7 +37,7 @@ export const clark = baseline<null>({
     }
     const [before, now] = track.rounds.slice(-2);
     if (observation.round + 1 >= ROUNDS_MAX) return stop('rounds', `${ROUNDS_MAX} rounds were sent`);
-    const sent = track.rounds.length === 0 ? 0 : observation.bytesSent / PAGE_BYTES / goal.domain.populatedPages;
+    const sent = track.rounds.length === 0 ? 0 : observation.bytesSent / WIRE_BYTES_PER_PAGE / goal.domain.populatedPages;
     if (sent > MEMORY_FACTOR_MAX) return stop('bytes', `${sent.toFixed(1)} × the memory was sent`);
     if (before !== undefined && now !== undefined && now.pagesToSend > before.pagesToSend)
       return stop('sent-grows', `round ${observation.round} sent ${now.pagesToSend} pages, the one before ${before.pagesToSend}`);
