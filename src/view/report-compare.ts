@@ -20,7 +20,7 @@ export function compareSection(stories: readonly Story[]): Html {
 </div>
 <p class="key"><span class="swatch s-target"></span>target <span class="swatch s-predicted"></span>predicted, with its range <span class="swatch s-good"></span>observed, within the target <span class="swatch s-bad"></span>observed, over it</p>
 <figure class="chart" data-chart="compare">
-<figcaption><strong>Dirty set at the end of each round</strong>, all runs. Logarithmic.</figcaption>
+<figcaption><strong>Dirty set at the end of each round.</strong> All runs. Logarithmic.</figcaption>
 <div class="plot" role="img" aria-label="Dirty set of all runs over time; the tables of rounds below hold the numbers"></div>
 <p class="key runs">${stories.map((story, i) => html`<span class="run"><span class="swatch r${i % RUN_COLORS}"></span>${labelOf(story)}</span> `)}</p>
 </figure>
@@ -31,7 +31,7 @@ const RUN_COLORS = 6;
 
 function compareRow(story: Story, index: number, scale: number): Html {
   const { summary } = story;
-  const name = html`<th scope="row"><a href="#${anchorOf(index)}">${titleOf(story)}</a><span class="under">${safeText(story.start.controller)}</span></th>`;
+  const name = html`<th scope="row" class="name"><a href="#${anchorOf(index)}">${titleOf(story)}</a><span class="under">${safeText(story.start.controller)}</span></th>`;
   if (summary === undefined) return html`<tr>${name}<td>${badge(undefined)}</td><td colspan="10">The end was not recorded.</td></tr>`;
   const cells = [
     showMs(summary.targetDowntimeMs),

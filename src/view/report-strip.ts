@@ -5,16 +5,12 @@ import { showMs, showRange } from './human.ts';
 const HEIGHT = 34;
 const PAD = 4;
 
-/** The longest time any of the strips has to show. */
-export const stripScale = (summaries: readonly SummaryRecord[]): number =>
-  Math.max(
-    1,
-    ...summaries.flatMap((s) =>
-      [s.targetDowntimeMs, s.predictedDowntimeMs, s.predictedDowntimeRangeMs?.high, s.observedDowntimeMs].filter(
-        (value): value is number => typeof value === 'number' && Number.isFinite(value),
-      ),
-    ),
-  ) * 1.06;
+/** The scale of strips beside each other: all targets and observed downtimes fit, and predictions that are not of another order. */
+export function stripScale(summaries: readonly SummaryRecord[]): number {
+  const shown = Math.max(1, ...summaries.flatMap((s) => [1.5 * s.targetDowntimeMs, s.observedDowntimeMs ?? 0]));
+  const predicted = summaries.map((s) => s.predictedDowntimeRangeMs?.high ?? s.predictedDowntimeMs ?? 0);
+  return Math.max(shown, ...predicted.filter((value) => value <= 3 * shown)) * 1.04;
+}
 
 /** Target, predicted (with its range) and observed downtime on one linear scale from 0 to `scale` ms; `across` is its nominal width. */
 export function strip(summary: SummaryRecord, scale: number, across = 320): Html {
