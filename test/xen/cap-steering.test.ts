@@ -1,0 +1,203 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type Cap, capFromXen, capped, capToXen, UNCAPPED } from '../../src/core/cap.ts';
+import { createActuator } from '../../src/xen/cap-actuator.ts';
+import { steerCap } from '../../src/xen/cap-steering.ts';
+import { isHere } from '../../src/xen/domain.ts';
+import { createJournal, readJournals } from '../../src/xen/journal.ts';
+import type { Xenctrl } from '../../src/xen/libxenctrl.ts';
+import { facts, fakeXl, UUID } from './stand-in.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'xthrottle-steering-'));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+function steered(capOriginal = 0, options: { readonly library?: boolean; readonly directory?: string } = {}) {
+  const fake = fakeXl();
+  fake.domain().cap = capOriginal;
+  const events: string[] = [];
+  const lifts: number[] = [];
+  const xenctrl: Xenctrl = {
+    library: 'stand-in',
+    dirtyPages: () => undefined,
+    cpu: () => undefined,
+    getCap: () => capFromXen(fake.domain().cap),
+    setCap(_domid, _scheduler, cap) {
+      lifts.push(capToXen(cap));
+      fake.domain().cap = capToXen(cap);
+      return true;
+    },
+    close: () => undefined,
+  };
+  const domain = facts({ capOriginal: capFromXen(capOriginal) });
+  const steering = steerCap({
+    actuator: createActuator({ xl: fake.xl, domain, scheduler: 'credit', xenctrl: options.library === true ? xenctrl : undefined }),
+    journal: createJournal(options.directory ?? directory),
+    domain,
+    scheduler: 'credit',
+    isHere: () => isHere(fake.xl, domain.domid, domain.uuid),
+    guarded: async () => void events.push('guarded'),
+    onLowered: (lowered) => events.push(`lowered ${lowered}`),
+    onChanged: (cap, by) => events.push(`cap ${capToXen(cap)} by ${by}`),
+  });
+  return { fake, steering, events, lifts };
+}
+
+describe('steering a cap', () => {
+  it('is written ahead, guarded and announced before it is set', async () => {
+    const { fake, steering, events } = steered();
+    await steering.claim();
+    await steering.set(capped(40));
+    expect((await readJournals(directory)).entries).toMatchObject([{ capOriginal: 0, capsSet: [40], uuid: UUID }]);
+    expect(events).toEqual(['guarded', 'lowered true', 'cap 40 by us']);
+    expect(fake.domain().cap).toBe(40);
+  });
+  it('never comes before its journal entry', async () => {
+    const { fake, steering } = steered();
+    await steering.claim();
+    const real = fake.domain();
+    const seen: unknown[] = [];
+    Object.defineProperty(fake.state.domains, 1, {
+      value: new Proxy(real, {
+        set(target, key, value) {
+          if (key === 'cap') seen.push([value, readdirSync(directory).length]);
+          return Reflect.set(target, key, value);
+        },
+      }),
+    });
+    await steering.set(capped(40));
+    await steering.set(capped(20));
+    expect(seen).toEqual([
+      [40, 1],
+      [20, 1],
+    ]);
+    expect((await readJournals(directory)).entries).toMatchObject([{ capsSet: [40, 20] }]);
+  });
+  it('lifts through the library, lowers through xl', async () => {
+    const { fake, steering, lifts } = steered(0, { library: true });
+    await steering.claim();
+    await steering.set(capped(40));
+    expect(await steering.set(UNCAPPED)).toMatchObject({ result: 'applied' });
+    expect([fake.sets(), lifts]).toEqual([[40], [0]]);
+  });
+  it('ends when somebody else changes the cap: theirs stays, and that is said once', async () => {
+    const { fake, steering, events } = steered();
+    await steering.claim();
+    await steering.set(capped(40));
+    fake.domain().cap = 77;
+    await steering.lookForOthers();
+    await steering.lookForOthers();
+    expect(await steering.set(capped(10))).toMatchObject({ result: 'skipped' });
+    expect(await steering.restore()).toMatchObject({ restored: true, capAfter: 77 });
+    expect(fake.domain().cap).toBe(77);
+    expect(fake.sets()).toEqual([40]);
+    expect(events.filter((e) => e.includes('by other'))).toEqual(['cap 77 by other']);
+    expect(readdirSync(directory)).toEqual([]);
+  });
+  it("sees it before its own next change, too; an admin's uncapping counts", async () => {
+    const { fake, steering, events } = steered();
+    await steering.claim();
+    await steering.set(capped(40));
+    fake.domain().cap = 0;
+    expect(await steering.set(capped(20))).toMatchObject({ result: 'skipped', error: expect.stringContaining('somebody else') });
+    expect(fake.domain().cap).toBe(0);
+    expect(events.at(-1)).toBe('cap 0 by other');
+  });
+  it('changes nothing when the domid is another domain by now', async () => {
+    const { fake, steering } = steered();
+    await steering.claim();
+    fake.domain().uuid = UUID.replace('d9', 'aa');
+    expect(await steering.set(capped(40))).toMatchObject({ result: 'failed', error: expect.stringContaining('no longer vm1') });
+    expect(fake.sets()).toEqual([]);
+  });
+  it('changes nothing when the journal cannot be written', async () => {
+    const blocked = join(directory, 'file');
+    writeFileSync(blocked, '');
+    const { fake, steering } = steered(0, { directory: blocked });
+    expect(await steering.claim()).toContain('file');
+    expect(await steering.set(capped(40))).toMatchObject({ result: 'failed', error: expect.stringContaining('journal') });
+    expect(fake.sets()).toEqual([]);
+  });
+  it('reports a failing xl as a value, and restores all the same', async () => {
+    const { fake, steering } = steered(60);
+    await steering.claim();
+    await steering.set(capped(20));
+    fake.state.fail = { 'sched-credit set': 'libxl: error: away' };
+    expect(await steering.set(capped(10))).toMatchObject({ result: 'failed', error: expect.stringContaining('away') });
+    delete fake.state.fail;
+    expect(await steering.restore()).toEqual({ restored: true, capAfter: 60 });
+    expect(fake.domain().cap).toBe(60);
+  });
+  it('a call that failed but came into force all the same is ours, not an admin', async () => {
+    const { fake, steering, events } = steered(60);
+    await steering.claim();
+    await steering.set(capped(20));
+    fake.state.fail = { 'sched-credit set': 'timed out' };
+    await steering.set(capped(10));
+    fake.domain().cap = 10;
+    delete fake.state.fail;
+    await steering.lookForOthers();
+    expect(events.some((e) => e.includes('other'))).toBe(false);
+    expect(await steering.restore()).toMatchObject({ restored: true, capAfter: 60 });
+    expect(fake.domain().cap).toBe(60);
+  });
+  it('says which command puts the cap back when it could not, and keeps the journal', async () => {
+    const { fake, steering } = steered(60);
+    await steering.claim();
+    await steering.set(capped(20));
+    fake.state.ignoreSets = true;
+    expect(await steering.restore()).toMatchObject({ restored: false, hint: expect.stringContaining('xl sched-credit -d 24 -c 60') });
+    expect(readdirSync(directory)).toHaveLength(1);
+  });
+  it('has nothing to restore on a domain that migrated away', async () => {
+    const { fake, steering } = steered();
+    await steering.claim();
+    await steering.set(capped(20));
+    fake.state.domains.pop();
+    expect(await steering.restore()).toEqual({ restored: true, capAfter: null });
+    expect(readdirSync(directory)).toEqual([]);
+  });
+  it('restored once, no change that was still on its way follows', async () => {
+    const { fake, steering } = steered();
+    await steering.claim();
+    const late = [steering.set(capped(40)), steering.set(capped(20))];
+    const restored = await steering.restore();
+    await Promise.all(late);
+    expect(restored.restored).toBe(true);
+    expect(fake.domain().cap).toBe(0);
+    expect(await steering.set(capped(10))).toMatchObject({ result: 'skipped' });
+    expect(fake.domain().cap).toBe(0);
+  });
+});
+
+describe('whatever is asked of it', () => {
+  const cap = fc.oneof(
+    fc.constant(UNCAPPED),
+    fc
+      .integer({ min: -5, max: 300 })
+      .map((percent): Cap => ({ kind: 'capped', percent: percent as ReturnType<typeof capped> extends { percent: infer P } ? P : never })),
+  );
+  it('never sets 0 on a capped domain, never above its own, and the own cap is back at the end', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.nat(100), fc.array(cap, { maxLength: 8 }), fc.boolean(), async (capOriginal, caps, library) => {
+        const { fake, steering, lifts } = steered(capOriginal, { library });
+        await steering.claim();
+        for (const wanted of caps) await steering.set(wanted);
+        expect(await steering.restore()).toEqual({ restored: true, capAfter: capOriginal });
+        expect(fake.domain().cap).toBe(capOriginal);
+        const most = capOriginal === 0 ? 100 : capOriginal;
+        for (const set of [...fake.sets(), ...lifts]) {
+          expect(Number.isInteger(set)).toBe(true);
+          expect(set === 0 ? capOriginal : 0).toBe(0);
+          expect(set).toBeLessThanOrEqual(most);
+        }
+        expect(readdirSync(directory)).toEqual([]);
+      }),
+    );
+  });
+});
