@@ -15,7 +15,8 @@ export function findPolicy(xen: string | undefined): { readonly preload: Preload
   if (stamp === undefined)
     return { missing: `${path}.json, which says what the policy object was built for, is not there or not readable` };
   if (stamp.protocol !== POLICY_PROTOCOL) return { missing: 'the policy object is of another version of xthrottle: build it again' };
-  if (xen === undefined || stamp.xen !== xen) return { missing: `the policy object was built for Xen ${stamp.xen}, this is ${xen ?? 'no Xen'}` };
+  if (xen === undefined || stamp.xen !== xen)
+    return { missing: `the policy object was built for Xen ${stamp.xen}, this is ${xen ?? 'no Xen'}` };
   return { preload: { path, environment: (fd) => ({ XTHROTTLE_POLICY_FD: String(fd) }) } };
 }
 

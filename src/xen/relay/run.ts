@@ -4,10 +4,18 @@ import { type Deferred, decideSuspend, deferred, type Leave, type Stop } from '.
 import { type Exit, FORWARDED, type Helper, type Job } from './helper.ts';
 import { CapKeeper } from './lift.ts';
 import { type Link, linkOver } from './link.ts';
-import { servePolicy } from './policy-channel.ts';
+import { pauseFor } from './pace.ts';
+import { type PolicyQuestion, servePolicy } from './policy-channel.ts';
 import { PolicyDesk } from './policy-desk.ts';
 import { refusalText } from './policy-wire.ts';
-import { POLICY_WAIT_MS, POLICY_WAIT_MS_MAX, type ServerMessage, SUSPEND_WAIT_MS, SUSPEND_WAIT_MS_MAX } from './protocol.ts';
+import {
+  POLICY_WAIT_MS,
+  POLICY_WAIT_MS_MAX,
+  type PolicyAnswer,
+  type ServerMessage,
+  SUSPEND_WAIT_MS,
+  SUSPEND_WAIT_MS_MAX,
+} from './protocol.ts';
 import { Reporter } from './reporter.ts';
 import { type Event, eventOf, PHASE_INITIAL } from './rounds.ts';
 
@@ -43,6 +51,7 @@ export class Relay {
   readonly #outgoing: Buffer[] = [];
   #progress: (Event & { readonly type: 'progress' | 'stop-and-copy' }) | undefined;
   #progressAtMs = Number.NEGATIVE_INFINITY;
+  #roundAtMs = 0;
   #lifted: Promise<unknown> = Promise.resolve();
 
   constructor({ job, helper, socket, xen, policyMissing }: RelayInputs) {
@@ -88,12 +97,20 @@ export class Relay {
     setTimeout(() => this.#reporter.greet('the policy object did not answer in time'), GREETING_WAIT_MS).unref();
     servePolicy(policy, {
       hello: (refusal) => this.#reporter.greet(refusal === 0 ? undefined : refusalText(refusal)),
-      query: (question, reply) => {
-        const { welcome } = this.#cap;
-        const asked = this.#link.open && welcome !== undefined && welcome.observe !== true;
-        this.#desk.ask(question, asked ? clamp(welcome.policyWaitMs, POLICY_WAIT_MS, POLICY_WAIT_MS_MAX) : undefined, reply);
-      },
+      query: (question, reply) => this.#afterControl(() => this.#onQuestion(question, reply)),
     });
+  }
+
+  #onQuestion(question: PolicyQuestion, reply: (answer: PolicyAnswer) => void): void {
+    const { welcome } = this.#cap;
+    const asked = this.#link.open && welcome !== undefined && welcome.observe !== true;
+    this.#desk.ask(question, asked ? clamp(welcome.policyWaitMs, POLICY_WAIT_MS, POLICY_WAIT_MS_MAX) : undefined, reply);
+  }
+
+  /** Once what the helper had already put into its control pipe is read: two turns of the event loop, of which the second polls it. */
+  #afterControl(then: () => void): void {
+    this.#helper.says.resume();
+    setImmediate(() => setImmediate(then));
   }
 
   #onChunk(chunk: Buffer): void {
@@ -102,7 +119,17 @@ export class Relay {
     this.#rest = cut.rest;
     for (const bytes of cut.frames) this.#onFrame(bytes);
     this.#forward();
+    this.#pause();
     this.#tellProgress();
+  }
+
+  #pause(): void {
+    const event = this.#progress;
+    if (event?.type !== 'progress') return;
+    const pauseMs = pauseFor(event.pagesSent, event.pagesToSend, performance.now() - this.#roundAtMs);
+    if (pauseMs === 0) return;
+    this.#helper.says.pause();
+    setTimeout(() => this.#helper.says.resume(), pauseMs);
   }
 
   /** To libxl, in one write for all that came together: the helper shares dom0's CPUs with us. */
@@ -144,6 +171,7 @@ export class Relay {
       return;
     }
     this.#closeRound();
+    if (event.type === 'round-start') this.#roundAtMs = performance.now();
     if (event.type === 'complete') this.#stage = 'over';
     if (event.type === 'suspended') this.#onSuspended();
     this.#reporter.tell(event);

@@ -133,19 +133,25 @@ export async function serve(
   at: Bench,
   on: (message: RelayMessage, session: RelaySession) => void,
   welcome: Partial<Parameters<RelaySession['welcome']>[0]> = {},
-): Promise<{ readonly server: RelayServer; readonly sessions: RelaySession[]; readonly messages: RelayMessage[] }> {
+): Promise<{ readonly server: RelayServer; readonly sessions: RelaySession[]; readonly messages: RelayMessage[]; gone(): number }> {
   const server = await listen(at.socketPath);
   const sessions: RelaySession[] = [];
   const messages: RelayMessage[] = [];
+  let gone = 0;
   server.sessions$.subscribe((session) => {
     sessions.push(session);
     session.welcome({ capOriginal: 0, scheduler: 'credit', domid: session.hello.domid, ...welcome });
-    session.messages$.subscribe((message) => {
-      messages.push(message);
-      on(message, session);
+    session.messages$.subscribe({
+      next(message) {
+        messages.push(message);
+        on(message, session);
+      },
+      complete() {
+        gone++;
+      },
     });
   });
-  return { server, sessions, messages };
+  return { server, sessions, messages, gone: () => gone };
 }
 
 /** Until `what` holds; fails after 20 s. */

@@ -4,7 +4,7 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { servePolicy } from '../../../src/xen/relay/policy-channel.ts';
 import { decodeRequest, encodeReply, REPLY_BYTES, REQUEST_BYTES, refusalText, stockAnswer } from '../../../src/xen/relay/policy-wire.ts';
 import type { PolicyAnswer } from '../../../src/xen/relay/protocol.ts';
@@ -22,6 +22,8 @@ if (missing !== '') console.info(`the policy object is not tested: ${missing}`);
 
 let dir: string;
 const WAIT_MS = 300;
+// Programs are started: slow on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 const FLAGS = ['-std=gnu11', '-g', '-O1', '-Wall', '-Wextra', '-Werror', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
 
 function compile(args: readonly string[]): void {

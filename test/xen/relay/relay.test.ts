@@ -1,7 +1,10 @@
 import { existsSync, readlinkSync } from 'node:fs';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { RelayServer } from '../../../src/xen/relay/server.ts';
 import { type Bench, bench, capture, SAVE, save, serve, until } from './harness.ts';
+
+// Programs are started: slow on a busy machine.
+vi.setConfig({ testTimeout: 60_000 });
 
 let at: Bench;
 let server: RelayServer | undefined;
@@ -59,9 +62,9 @@ describe('a migration with xthrottle listening', () => {
     expect(bytes).toEqual([...bytes].sort((a, b) => a - b));
     const atMs = side.messages.map((message) => message.atMs);
     expect(atMs).toEqual([...atMs].sort((a, b) => a - b));
-    const logBytes = run.log().length;
-    expect(bytes.at(-1)).toBeGreaterThanOrEqual(run.stream() - 1000);
-    expect(bytes.at(-1)).toBeLessThanOrEqual(run.stream() + logBytes + 1000);
+    // What the helper wrote to the control pipe and its own log counts until it is read.
+    expect(bytes.at(-1)).toBeGreaterThan(0.95 * run.stream());
+    expect(bytes.at(-1)).toBeLessThan(1.1 * run.stream());
   });
 
   it('keeps no copy of the stream descriptor beside the helper', async () => {
@@ -184,12 +187,15 @@ describe('a migration with xthrottle listening', () => {
   });
 
   it('is let go by a release and then asks nothing', async () => {
-    const side = await serve(at, (message, session) => {
-      if (message.type === 'round-start') session.release('not ours');
-    });
+    const side = await serve(at, () => undefined);
     server = side.server;
-    const run = save(at);
+    const run = save(at, { env: { STAND_IN_HOLD: 'iteration 3" done=1024' } });
+    await until(() => run.log().includes('holding') && side.sessions.length === 1, 'the helper to hold');
+    side.sessions[0]?.release('not ours');
+    await until(() => side.gone() === 1, 'the relay to let go');
+    run.go();
     expect(await run.exit).toEqual({ code: 0, signal: null });
+    expect(run.log()).toContain('reply 3 1');
     expect(types(side.messages)).not.toContain('suspend-request');
   });
 });
