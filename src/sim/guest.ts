@@ -4,7 +4,7 @@ import type { Realisation } from './realisation.ts';
 import type { Scenario } from './scenario.ts';
 
 /** Pages of one pattern. hot-cold is two of them. */
-interface Writer {
+export interface Writer {
   readonly classIndex: number;
   readonly pages: number;
   readonly writesPerMs: number;
@@ -165,17 +165,20 @@ export class Guest {
       s.wave = undefined;
       return;
     }
+    const before = s.wave === undefined ? undefined : { wave: s.wave, stoodMs: s.carriedMs };
     const input = { capPercent: percent, demandPercent, activeVcpus, scheduler: host.scheduler, tsliceMs: host.tsliceMs };
-    s.wave = startWave(input, s.atMs, this.#realisation.seed, Math.floor(s.atMs / 10), s.wave);
+    s.wave = startWave(input, s.atMs, this.#realisation.seed, Math.floor(s.atMs / 10), before);
   }
 }
 
-function grown(writer: Writer, dirty: number, exposureMs: number): number {
+/** Unique pages dirty after `exposureMs` more of full-speed writing. */
+export function grown(writer: Writer, dirty: number, exposureMs: number): number {
   if (writer.sweep) return Math.min(writer.pages, dirty + writer.writesPerMs * exposureMs);
   return Math.max(dirty, writer.pages - Math.max(0, writer.pages - dirty) * Math.exp((-writer.writesPerMs * exposureMs) / writer.pages));
 }
 
-function writersOf(scenario: Scenario): readonly Writer[] {
+/** The writers of a scenario's classes. */
+export function writersOf(scenario: Scenario): readonly Writer[] {
   return scenario.classes.flatMap((c, classIndex) => {
     const writer = (pages: number, writesPerSecond: number): Writer => ({
       classIndex,
