@@ -28,6 +28,12 @@ export interface WaveInput {
   readonly tsliceMs: number;
 }
 
+/** The wave that is replaced, and how long the guest has been standing in it. */
+export interface WaveBefore {
+  readonly wave: Wave;
+  readonly stoodMs: number;
+}
+
 const PERIODS = 8;
 /** Parked time is drawn from this share of the way between the least and the law's bound, up to the bound. */
 const DRAW_FROM = 0.3;
@@ -40,7 +46,7 @@ export const speedOf = (capPercent: number, demandPercent: number): number => Ma
  * tslice × (100/c − 100/q), at most `stallOf`; what it runs in between follows from the share c/q. `before` is the wave it replaces: the
  * guest keeps its state, and a parked one owes the same credit at the new cap.
  */
-export function startWave(input: WaveInput, atMs: number, seed: number, bucket: number, before: Wave | undefined): Wave {
+export function startWave(input: WaveInput, atMs: number, seed: number, bucket: number, before?: WaveBefore): Wave {
   const speed = speedOf(input.capPercent, input.demandPercent);
   const capPerVcpu = input.capPercent / input.activeVcpus;
   const bound = stallOf(input.capPercent, input.activeVcpus, input.scheduler, ms(input.tsliceMs));
@@ -49,12 +55,12 @@ export function startWave(input: WaveInput, atMs: number, seed: number, bucket: 
   const from = Math.min(bound, least + DRAW_FROM * Math.max(0, bound - least));
   const offs = Array.from({ length: PERIODS }, (_, j) => from + (bound - from) * unit(seed, 'parking', bucket * 16 + j));
   const on = (off: number): number => (off * speed) / (1 - speed);
-  const state = before === undefined ? undefined : stateAt(before, atMs);
+  const state = before === undefined ? undefined : stateAt(before.wave, atMs);
   const leadRuns = state?.runs ?? unit(seed, 'parking', bucket * 16 + 14) < speed;
   const firstOff = offs[0] as number;
   const left = state?.leftMs ?? (leadRuns ? on(firstOff) : firstOff) * unit(seed, 'parking', bucket * 16 + 15);
-  const scaled = state === undefined || state.runs || before === undefined ? left : (left * before.capPerVcpu) / capPerVcpu;
-  const leadMs = Math.min(scaled, leadRuns ? on(firstOff) : bound);
+  const scaled = state === undefined || state.runs || before === undefined ? left : (left * before.wave.capPerVcpu) / capPerVcpu;
+  const leadMs = Math.min(scaled, leadRuns ? on(firstOff) : Math.max(0, bound - (before?.stoodMs ?? 0)));
   const spansMs = offs.flatMap((off) => (leadRuns ? [off, on(off)] : [on(off), off]));
   const offMs = offs.reduce((sum, off) => sum + off, 0);
   return { startMs: atMs, leadMs, leadRuns, spansMs, cycleMs: offMs + on(offMs), cycleRunMs: on(offMs), speed, capPerVcpu };

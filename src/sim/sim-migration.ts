@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { Observable } from 'rxjs';
 import { capToXen } from '../core/cap.ts';
 import type { Decision } from '../core/decision.ts';
@@ -90,6 +90,8 @@ export class SimMigration implements Migration {
       });
       emit(observation);
       await answer;
+      // The loop first finishes with this answer (its record says the time of it), and signals get their turn.
+      await nextTurn();
     }
     this.#settle(this.world.ending ?? { result: 'unknown', reason: 'nobody watches the simulated migration any more' });
   }

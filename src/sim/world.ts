@@ -19,6 +19,8 @@ export interface WorldOptions {
   readonly roundsFirst?: number;
   /** Live rounds after which the suspend is requested whatever a policy says. */
   readonly roundsMax?: number;
+  /** False: the cap is kept while the guest is suspended, as without a relay (to compare with captures). Default true. */
+  readonly lifts?: boolean;
   /** Position among simultaneous migrations: gives each its own domid. */
   readonly index?: number;
 }
@@ -27,6 +29,8 @@ export interface WorldOptions {
 const SPP_TARGET_DIRTY_COUNT = 50;
 /** A policy that never stops: the world does. */
 const ROUNDS_EVER = 2000;
+/** No call is instant: a controller that answers every change with another one still lets time pass. */
+const CALL_MS_MIN = 0.05;
 const COPY_TICKS_MAX = 20;
 
 type Stage =
@@ -326,7 +330,7 @@ export class World {
     const s = this.#s;
     const { host, domain } = this.scenario;
     const throttled = capToXen(this.#guest.cap) !== domain.capOriginalPercent;
-    const lifts = throttled && host.actuator;
+    const lifts = throttled && host.actuator && this.#options.lifts !== false;
     const liftedAtMs = this.#atMs + (lifts ? host.liftLatencyMs : 0);
     if (lifts) s.call = { cap: this.domain.capOriginal, sinceMs: this.#atMs, atMs: liftedAtMs };
     s.stage = lifts ? 'lift' : 'pass';
@@ -411,9 +415,9 @@ export class World {
 
   #steer(cap: Cap): Effect {
     const s = this.#s;
-    const { host } = this.scenario;
-    if (!host.actuator || !this.#abortable() || s.stage === 'asked') return { result: 'skipped' };
-    const latencyMs = ms(host.actuatorLatencyMs);
+    if (!this.scenario.host.actuator || !this.#abortable() || s.stage === 'asked') return { result: 'skipped' };
+    if (s.call === undefined && sameCap(cap, this.#guest.cap)) return { result: 'skipped' };
+    const latencyMs = ms(this.#callMs());
     if (s.call !== undefined) s.queued = cap;
     else s.call = { cap, sinceMs: this.#atMs, atMs: this.#atMs + latencyMs };
     return { result: 'applied', cap, latencyMs };
@@ -432,8 +436,12 @@ export class World {
     this.#guest.setCap(call.cap);
     const next = s.queued;
     s.queued = undefined;
-    s.call = next === undefined ? undefined : { cap: next, sinceMs: this.#atMs, atMs: this.#atMs + this.scenario.host.actuatorLatencyMs };
+    s.call = next === undefined ? undefined : { cap: next, sinceMs: this.#atMs, atMs: this.#atMs + this.#callMs() };
     return { type: 'cap-changed', atMs: this.atMs, cap: call.cap, by: 'us', latencyMs: ms(call.atMs - call.sinceMs) };
+  }
+
+  #callMs(): number {
+    return Math.max(CALL_MS_MIN, this.scenario.host.actuatorLatencyMs);
   }
 
   #stay(reason: string): void {
