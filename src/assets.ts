@@ -13,15 +13,18 @@ const packageRoot = (): string => {
   return folder;
 };
 
+/** True in what `npm run build` made, and in a bundle of it. */
+const isBuilt = (root: string): boolean => fileURLToPath(import.meta.url).startsWith(join(root, 'dist/'));
+
 /**
- * Where a file that ships with us lies: `path` as in the repository (`src/xen/relay/front.sh`), built files first. TypeScript sources are
- * named as their compiled `.js`.
+ * Where a file that ships with us lies: `path` as in the repository (`src/xen/relay/front.sh`), in dist/ when we run from there.
+ * TypeScript sources are named as their compiled `.js`, which are always in dist/.
  */
 export function assetPath(path: string): string {
   const root = packageRoot();
-  const built = join(root, 'dist', path);
-  return existsSync(built) ? built : join(root, path);
+  return isBuilt(root) || path.endsWith('.js') ? join(root, 'dist', path) : join(root, path);
 }
 
 /** Our version, from package.json. */
-export const packageVersion = (): string => (JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { readonly version: string }).version;
+export const packageVersion = (): string =>
+  (JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { readonly version: string }).version;

@@ -1,15 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { basename } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { basename, join } from 'node:path';
+import { assetPath } from '../assets.ts';
 import { messageOf, XthrottleError } from '../core/errors.ts';
 import { type Scenario, type ScenarioInput, ScenarioSchema } from './scenario.ts';
 
-const FOLDER = new URL('./scenarios/', import.meta.url);
+const folder = (): string => assetPath('src/sim/scenarios');
 const SHOWN_PROBLEMS = 8;
 
 /** The scenarios that come with xthrottle, in alphabetical order. */
 export const scenarioNames = (): readonly string[] =>
-  readdirSync(fileURLToPath(FOLDER))
+  readdirSync(folder())
     .filter((file) => file.endsWith('.json'))
     .map((file) => file.slice(0, -'.json'.length))
     .sort();
@@ -34,7 +34,7 @@ export const scenarioOf = (input: ScenarioInput, name = 'scenario'): NamedScenar
 /** A scenario by the name of a shipped one, or by the path of a file. Throws XthrottleError('usage'). */
 export function loadScenario(nameOrPath: string): NamedScenario {
   const shipped = /^[a-z0-9-]+$/.test(nameOrPath);
-  const path = shipped ? fileURLToPath(new URL(`${nameOrPath}.json`, FOLDER)) : nameOrPath;
+  const path = shipped ? join(folder(), `${nameOrPath}.json`) : nameOrPath;
   return parseScenario(readJson(path, nameOrPath, shipped), nameOrPath);
 }
 
