@@ -1,5 +1,6 @@
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
 import { fleetDashboard } from './fleet.ts';
+import { metricsTable } from './metrics-table.ts';
 import { migrationDashboard } from './migration.ts';
 import { ruleGroups } from './rules.ts';
 import { rulesYaml } from './yaml.ts';
@@ -11,4 +12,5 @@ export const generated = (): Readonly<Record<string, string>> => ({
   'dashboards/xthrottle-migration.json': json(migrationDashboard()),
   'dashboards/xthrottle-fleet.json': json(fleetDashboard()),
   'rules/xthrottle.rules.yml': rulesYaml(ruleGroups()),
+  'METRICS.md': metricsTable(),
 });
