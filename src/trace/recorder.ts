@@ -34,6 +34,8 @@ interface Tape {
   readonly writer: LineWriter;
   readonly opened: Promise<Opened>;
   bytes: number;
+  /** The trace has reached its bound: only its end is still written. */
+  full: boolean;
   /** Records that did not get in since the last one that did. */
   missing: number;
 }
@@ -64,7 +66,13 @@ export function recorder(options: RecorderOptions): Recorder {
     const opened = openTrace(record, bounds, open, options.now ?? (() => new Date()));
     opened.then(({ path }) => remember(paths, record.id, path, bounds.filesMax), warnOnce);
     const put = async (chunk: Buffer): Promise<void> => (await opened).file.appendFile(chunk);
-    return { writer: lineWriter(put, { queueBytesMax: bounds.queueBytesMax, onError: warnOnce }), opened, bytes: 0, missing: 0 };
+    return {
+      writer: lineWriter(put, { queueBytesMax: bounds.queueBytesMax, onError: warnOnce }),
+      opened,
+      bytes: 0,
+      full: false,
+      missing: 0,
+    };
   };
   const end = (id: string, tape: Tape): void => {
     tapes.delete(id);
@@ -91,7 +99,8 @@ export function recorder(options: RecorderOptions): Recorder {
 
 function put(tape: Tape, record: MigrationRecord, fileBytesMax: number): void {
   const line = JSON.stringify(record);
-  if (tape.bytes + line.length > fileBytesMax && record.type !== 'summary') {
+  tape.full ||= tape.bytes + line.length > fileBytesMax;
+  if (tape.full && record.type !== 'summary') {
     tape.missing += 1;
     return;
   }

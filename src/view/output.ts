@@ -26,13 +26,16 @@ export interface Output extends RecordSink {
   say(level: 'info' | 'warning' | 'error', text: string): void;
 }
 
+/** What may wait for whoever reads stdout: a fast simulation runs ahead of any pipe. */
+const QUEUE_BYTES_MAX = 256 * 1024 * 1024;
+
 /** Summaries printed after the live view has given the screen back. */
 const SUMMARIES_MAX = 20;
 
 /** Where a command's records go on its terminal: stdout is data (`--json` or the table), stderr is for people. */
 export function openOutput(options: OutputOptions): Output {
   const { stdout, stderr, env } = options;
-  const out = descriptorWriter(1);
+  const out = descriptorWriter(1, { queueBytesMax: QUEUE_BYTES_MAX });
   const err = descriptorWriter(2);
   const notes = { journal: isJournal(2, env), color: wantsColor(stderr, env), events: options.logEvents ?? false };
   const say = (level: 'info' | 'warning' | 'error', text: string): void => void err.write(noteLine(level, text, notes));
@@ -41,9 +44,19 @@ export function openOutput(options: OutputOptions): Output {
     prefix: options.several,
     ...(stdout.isTTY === true ? { columns: stdout.columns } : {}),
   });
-  if (options.json) return { mode: 'json', say, ...fanOut([jsonSink(out), noteSink(err, notes)]) };
+  const plain = (mode: 'json' | 'table', data: RecordSink): Output => ({
+    mode,
+    say,
+    write: fanOut([data, noteSink(err, notes)]).write,
+    async close() {
+      await data.close();
+      if (out.dropped > 0 && !out.broken) say('warning', `${out.dropped} lines of output were dropped: stdout was not read in time`);
+      await err.close();
+    },
+  });
+  if (options.json) return plain('json', jsonSink(out));
   if (!options.live || stdout.isTTY !== true || env['TERM'] === 'dumb') {
-    return { mode: 'table', say, ...fanOut([tableSink(out, table), noteSink(err, notes)]) };
+    return plain('table', tableSink(out, table));
   }
   const live = liveSink({ terminal: stdout, color: wantsColor(stdout, env) });
   const ended: SummaryRecord[] = [];
