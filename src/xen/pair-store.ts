@@ -52,14 +52,14 @@ function median(sorted: readonly number[]): number {
 
 /** What was learned of switching over to `destination`; the documented default (`DEFAULT_PAIR`) before that. Never throws. */
 export async function loadPair(destination: string, directory: string = stateDirectory()): Promise<PairOverhead> {
-  return estimatePair((await readStore(directory))[destination] ?? { overheadMs: [], suspendLatencyMs: [] });
+  return estimatePair((await readStore(directory)).get(destination) ?? { overheadMs: [], suspendLatencyMs: [] });
 }
 
 /** Adds a sample. Throws when the state directory cannot be written: the caller says so and goes on. */
 export async function learnPair(destination: string, sample: PairSample, directory: string = stateDirectory()): Promise<void> {
   if (!Number.isFinite(sample.overheadMs)) return;
   const store = await readStore(directory);
-  const before = store[destination] ?? { overheadMs: [], suspendLatencyMs: [] };
+  const before = store.get(destination) ?? { overheadMs: [], suspendLatencyMs: [] };
   const keep = (values: readonly number[], value: number | undefined) =>
     value === undefined || !Number.isFinite(value) ? values : [...values, Math.max(0, value)].slice(-SAMPLES_KEPT);
   const next: Stored = {
@@ -67,18 +67,20 @@ export async function learnPair(destination: string, sample: PairSample, directo
     suspendLatencyMs: keep(before.suspendLatencyMs, sample.suspendLatencyMs),
   };
   await prepareStateDirectory(directory);
-  await replaceFile(directory, FILE, JSON.stringify({ v: 1, pairs: { ...store, [destination]: next } }));
+  await replaceFile(directory, FILE, JSON.stringify({ v: 1, pairs: [...store.set(destination, next)] }));
 }
 
 /** A file that is missing, torn or of another version holds nothing: it is learned anew. */
-async function readStore(directory: string): Promise<Readonly<Record<string, Stored>>> {
+async function readStore(directory: string): Promise<Map<string, Stored>> {
   try {
     const value: unknown = JSON.parse(await readFile(join(directory, FILE), 'utf8'));
     const { v, pairs } = value as { readonly v?: unknown; readonly pairs?: unknown };
-    if (v !== 1 || typeof pairs !== 'object' || pairs === null) return {};
-    return Object.fromEntries(Object.entries(pairs).flatMap(([host, stored]) => (isStored(stored) ? [[host, stored]] : [])));
+    if (v !== 1 || !Array.isArray(pairs)) return new Map();
+    return new Map(
+      pairs.filter((pair): pair is [string, Stored] => Array.isArray(pair) && typeof pair[0] === 'string' && isStored(pair[1])),
+    );
   } catch {
-    return {};
+    return new Map();
   }
 }
 

@@ -34,6 +34,7 @@ export function relayReader(domain: DomainFacts, baseline: Pages | undefined): R
   let phase: Phase = 'starting';
   let round = 0;
   let highest = 0;
+  let toSend = pages(0);
   let bytesSent = bytes(0);
   let passedOnAtMs: Ms | undefined;
 
@@ -63,7 +64,8 @@ export function relayReader(domain: DomainFacts, baseline: Pages | undefined): R
 
   const startRound = (next: number, count: Pages): Pages => {
     [phase, round, highest] = ['rounds', next, 0];
-    return countOf(next, count);
+    toSend = countOf(next, count);
+    return toSend;
   };
 
   const read = (message: RelayMessage, look: () => Look): Observation | undefined => {
@@ -73,7 +75,7 @@ export function relayReader(domain: DomainFacts, baseline: Pages | undefined): R
       case 'round-start':
         return { type: 'round-start', atMs, round: message.round, pagesToSend: startRound(message.round, message.pagesToSend), bytesSent };
       case 'progress':
-        return { type: 'progress', atMs, round, pagesSent: message.pagesSent, pagesToSend: message.pagesToSend, bytesSent };
+        return { type: 'progress', atMs, round, pagesSent: pages(Math.min(toSend, message.pagesSent)), pagesToSend: toSend, bytesSent };
       case 'policy-query': {
         const { when, totalWritten } = message;
         const before = message.dirtyPages;

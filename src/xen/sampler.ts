@@ -3,9 +3,9 @@ import { monotonicMs } from './clock.ts';
 
 /** How often a domain is looked at: a look pauses it for the length of the call. */
 const LOOK_MS = 100;
-/** A host on which looks are slow is looked at less. */
-const LOOK_SLOW_MS = 250;
-const SLOW_CALL_MS = 25;
+/** A look and all that follows from it (the decision included) may take a tenth of the time: a slow dom0 is looked at less. */
+const LOOK_SHARE = 0.1;
+const LOOK_MS_MAX = 2000;
 const TICK_MS = 1000;
 const OTHERS_MS = 2000;
 
@@ -35,7 +35,7 @@ export function startSampler(options: SamplerOptions): () => void {
     if (!options.inRound()) return LOOK_MS;
     const atMs = monotonicMs();
     options.look(atMs);
-    return monotonicMs() - atMs > SLOW_CALL_MS ? LOOK_SLOW_MS : LOOK_MS;
+    return Math.min(LOOK_MS_MAX, Math.max(LOOK_MS, (monotonicMs() - atMs) / LOOK_SHARE));
   }, LOOK_MS);
   again(() => {
     options.tick(monotonicMs());

@@ -1,0 +1,340 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { firstValueFrom } from 'rxjs';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { capFromXen, capped, capToXen } from '../../src/core/cap.ts';
+import { because, type Decision } from '../../src/core/decision.ts';
+import type { Observation } from '../../src/core/observation.ts';
+import { bytes, ms, pages } from '../../src/core/units.ts';
+import { monotonicMs } from '../../src/xen/clock.ts';
+import type { Xenctrl } from '../../src/xen/libxenctrl.ts';
+import { encodeLine, parseServerMessage, type RelayMessage, type ServerMessage } from '../../src/xen/relay/protocol.ts';
+import { openXenHost, type XenHost, type XenHostOptions } from '../../src/xen/xen-host.ts';
+import type { XenMigration } from '../../src/xen/xen-migration.ts';
+import { fakeXl, UUID } from './stand-in.ts';
+
+let folder: string;
+let host: XenHost | undefined;
+let socket: Socket | undefined;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'xthrottle-host-'));
+});
+afterEach(async () => {
+  socket?.destroy();
+  await host?.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const directory = () => join(folder, 'state');
+const until = async (condition: () => boolean, what: string) => {
+  for (let i = 0; i < 400; i++) {
+    if (condition()) return;
+    await new Promise((r) => setTimeout(r, 25));
+  }
+  throw new Error(`never: ${what}`);
+};
+
+async function open(fake: ReturnType<typeof fakeXl>, options: Partial<XenHostOptions> = {}) {
+  const notes: string[] = [];
+  host = await openXenHost({
+    socketPath: join(folder, 'run', 'control.sock'),
+    xl: fake.xl,
+    directory: directory(),
+    // The guard has tests of its own.
+    guard: { mainPath: '/nonexistent' },
+    note: (_level, text) => notes.push(text),
+    ...options,
+  });
+  return { host, notes };
+}
+
+/** The relay's side of the socket. */
+function relay(opened: XenHost, domid = 24) {
+  const heard: ServerMessage[] = [];
+  socket = connect(opened.socketPath);
+  let rest = '';
+  socket.setEncoding('utf8').on('data', (text: unknown) => {
+    const lines = (rest + String(text)).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) heard.push(parseServerMessage(line) as ServerMessage);
+  });
+  const write = socket.write.bind(socket);
+  write(
+    encodeLine({
+      type: 'hello',
+      version: 1,
+      atMs: monotonicMs(),
+      domid,
+      flags: 1,
+      relayPid: 1,
+      helperPid: 2,
+      policy: false,
+      policyMissing: 'no compiler',
+    }),
+  );
+  let sent = 0;
+  const more = () => {
+    sent += 1000;
+    return bytes(sent);
+  };
+  return {
+    heard,
+    tell: (message: RelayMessage extends infer M ? (M extends unknown ? Omit<M, 'atMs' | 'bytesSent'> : never) : never) =>
+      void write(encodeLine({ ...message, atMs: monotonicMs(), bytesSent: more() } as RelayMessage)),
+    hangUp: () => socket?.end(),
+    answer: (type: ServerMessage['type']) => heard.find((m) => m.type === type),
+  };
+}
+
+type Teller = ReturnType<typeof relay>['tell'];
+const round = (tell: Teller, number: number, count: number) => tell({ type: 'round-start', round: number, pagesToSend: pages(count) });
+
+/** Subscribes as the loop does: one observation after the other, `decide` gives the decision. */
+function steer(migration: XenMigration, decide: (observation: Observation) => Decision | undefined) {
+  const seen: Observation[] = [];
+  const effects: unknown[] = [];
+  let queue = Promise.resolve();
+  migration.observations$.subscribe((observation) => {
+    seen.push(observation);
+    queue = queue.then(async () => {
+      const decision = decide(observation);
+      if (decision !== undefined) effects.push(await migration.apply(decision, observation, false));
+    });
+  });
+  return { seen, effects, types: () => seen.map((o) => o.type) };
+}
+const reason = because('test', 'the test says so');
+const capAt = (percent: number): Decision => ({ action: 'set-cap', cap: capped(percent), reason });
+
+describe('a migration on this host', () => {
+  it('from hello to end: capped in a round, lifted before leave is given, restored, told as it was', async () => {
+    const fake = fakeXl();
+    fake.domain().cap = 60;
+    const { host: opened } = await open(fake);
+    const { tell, heard, answer, hangUp } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    expect(migration.domain).toMatchObject({ name: 'vm1', domid: 24, uuid: UUID, capOriginal: { percent: 60 } });
+    expect(migration.capabilities).toMatchObject({
+      peek: false,
+      policy: false,
+      roundsMax: 5,
+      actuator: true,
+      scheduler: 'credit',
+      tsliceMs: 30,
+    });
+    let capAtAnswer: number | undefined;
+    const { seen, effects, types } = steer(migration, (o) => {
+      if (o.type === 'round-start' && o.round === 1) return capAt(20);
+      if (o.type === 'suspend-request') return { action: 'grant', reason, runFirstMs: ms(30) };
+      return undefined;
+    });
+    round(tell, 0, 1_044_480);
+    round(tell, 1, 4000);
+    await until(() => fake.domain().cap === 20, 'capped');
+    expect(readdirSync(directory())).toEqual([`cap-${UUID}.json`]);
+    await until(() => heard.some((m) => m.type === 'cap-set' && m.set), 'the relay knows of the cap');
+    tell({ type: 'suspend-request', id: 7, awaited: true, round: 1 });
+    await until(() => {
+      if (answer('suspend-answer') !== undefined) capAtAnswer ??= fake.domain().cap;
+      return capAtAnswer !== undefined;
+    }, 'answered');
+    expect(capAtAnswer).toBe(60);
+    expect(answer('welcome')).toMatchObject({ capOriginal: 60, domid: 24, scheduler: 'credit', observe: false });
+    expect(answer('suspend-answer')).toMatchObject({ id: 7, grant: true, afterMs: 30 });
+    tell({ type: 'suspend-settled', id: 7, result: 'passed-on', by: 'server' });
+    tell({ type: 'suspended' });
+    tell({ type: 'stop-and-copy', pagesSent: pages(0), pagesToSend: pages(300) });
+    tell({ type: 'complete', result: 0, errno: 0 });
+    fake.state.domains.pop();
+    tell({ type: 'end', exitCode: 0 });
+    hangUp();
+    expect(await migration.ended).toMatchObject({ result: 'migrated', downtimeSource: 'relay' });
+    expect(types().filter((t) => t !== 'tick')).toEqual([
+      'round-start',
+      'round-start',
+      'cap-changed',
+      'suspend-request',
+      'cap-changed',
+      'suspended',
+      'stop-and-copy',
+      'complete',
+    ]);
+    expect(seen.filter((o) => o.type === 'cap-changed').map((o) => [capToXen(o.cap), o.by])).toEqual([
+      [20, 'us'],
+      [60, 'us'],
+    ]);
+    expect(effects).toMatchObject([{ result: 'applied' }, { result: 'applied', cap: { percent: 60 } }]);
+    expect(await migration.restoreCap()).toEqual({ restored: true, capAfter: null });
+    expect(readdirSync(directory())).toEqual([]);
+  });
+
+  it('denied: the answer carries the reason, the guest stays, the cap is back', async () => {
+    const fake = fakeXl();
+    const { host: opened } = await open(fake);
+    const { tell, answer, hangUp } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    steer(migration, (o) => {
+      if (o.type === 'round-start') return capAt(20);
+      return o.type === 'suspend-request' ? { action: 'deny', reason } : undefined;
+    });
+    round(tell, 0, 9000);
+    await until(() => fake.domain().cap === 20, 'capped');
+    tell({ type: 'suspend-request', id: 1, awaited: true, round: 4 });
+    await until(() => answer('suspend-answer') !== undefined, 'answered');
+    expect(answer('suspend-answer')).toMatchObject({ id: 1, grant: false, reason: 'the test says so' });
+    await until(() => fake.domain().cap === 0, 'uncapped');
+    tell({ type: 'suspend-settled', id: 1, result: 'denied', by: 'server' });
+    tell({ type: 'complete', result: -1, errno: 0 });
+    tell({ type: 'end', exitCode: 0 });
+    hangUp();
+    expect(await migration.ended).toMatchObject({ result: 'stayed', reason: 'the test says so' });
+    expect(await migration.restoreCap()).toEqual({ restored: true, capAfter: 0 });
+  });
+
+  it('a lost relay is an unknown ending, and the cap comes back', async () => {
+    const fake = fakeXl();
+    const { host: opened } = await open(fake);
+    const { tell, hangUp } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    steer(migration, (o) => (o.type === 'round-start' ? capAt(20) : undefined));
+    round(tell, 0, 9000);
+    await until(() => fake.domain().cap === 20, 'capped');
+    hangUp();
+    expect(await migration.ended).toMatchObject({ result: 'unknown', reason: 'the relay was lost' });
+    expect(await migration.restoreCap()).toEqual({ restored: true, capAfter: 0 });
+    expect(fake.domain().cap).toBe(0);
+  });
+
+  it('a save that was complete while the domain is still here did not migrate', { timeout: 40_000 }, async () => {
+    const fake = fakeXl();
+    const { host: opened } = await open(fake);
+    const { tell, hangUp } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    steer(migration, () => undefined);
+    tell({ type: 'complete', result: 0, errno: 0 });
+    tell({ type: 'end', exitCode: 0 });
+    hangUp();
+    expect(await migration.ended).toMatchObject({ result: 'stayed', reason: expect.stringContaining('hand-over') });
+  });
+
+  it('nothing lowers the cap once the suspend is asked for', async () => {
+    const fake = fakeXl();
+    const { host: opened } = await open(fake);
+    const { tell } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    const { seen } = steer(migration, () => undefined);
+    round(tell, 0, 9000);
+    tell({ type: 'suspend-request', id: 1, awaited: true, round: 0 });
+    await until(() => seen.some((o) => o.type === 'suspend-request'), 'asked');
+    expect(await migration.apply(capAt(10), seen[0] as Observation, false)).toEqual({ result: 'skipped' });
+    expect(fake.sets()).toEqual([]);
+  });
+
+  it('observing: nothing is changed, nothing is awaited, no state is kept', async () => {
+    const fake = fakeXl();
+    const { host: opened } = await open(fake, { observe: true });
+    const { tell, answer } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    expect(migration.observeOnly).toContain('observing');
+    const { seen, effects } = steer(migration, (o) => (o.type === 'suspend-request' ? { action: 'deny', reason } : capAt(10)));
+    round(tell, 0, 9000);
+    tell({ type: 'suspend-request', id: 1, awaited: false, round: 0 });
+    await until(() => effects.length >= 2, 'decided');
+    expect(seen.map((o) => o.type)).toContain('suspend-request');
+    expect(effects.every((e) => (e as { result: string }).result === 'skipped')).toBe(true);
+    expect(answer('welcome')).toMatchObject({ observe: true });
+    expect(answer('suspend-answer')).toBeUndefined();
+    expect(fake.sets()).toEqual([]);
+    expect(await migration.restoreCap()).toMatchObject({ restored: true });
+    expect(() => readdirSync(directory())).toThrow();
+  });
+
+  it('a scheduler without caps is observed, and that is said', async () => {
+    const { host: opened, notes } = await open(fakeXl({ scheduler: 'null' }));
+    relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    expect(migration.capabilities).toMatchObject({ actuator: false, scheduler: 'other' });
+    expect(notes.join()).toContain('no caps');
+  });
+
+  it('a domain that is not wanted, or not there, is left to stock', async () => {
+    const fake = fakeXl();
+    const { host: opened, notes } = await open(fake, { isWanted: (name) => name !== 'vm1' });
+    opened.migrations$.subscribe();
+    const refused = relay(opened);
+    await until(() => refused.answer('release') !== undefined, 'released');
+    const gone = relay(opened, 99);
+    await until(() => gone.answer('release') !== undefined, 'released');
+    expect(notes.join()).toContain('99');
+    expect(fake.sets()).toEqual([]);
+  });
+
+  it('what a dead process left is put back before the original is read', async () => {
+    const fake = fakeXl();
+    fake.domain().cap = 20;
+    const { createJournal } = await import('../../src/xen/journal.ts');
+    const { thisProcess } = await import('../../src/xen/owner.ts');
+    const owner = { ...thisProcess(), startTicks: 1 };
+    const entry = {
+      v: 1,
+      kind: 'cap',
+      uuid: UUID,
+      domid: 24,
+      name: 'vm1',
+      scheduler: 'credit',
+      capOriginal: 75,
+      capsSet: [20],
+      owner,
+    } as const;
+    await createJournal(directory(), undefined, owner).write(entry);
+    const { host: opened } = await open(fake);
+    expect(opened.restored).toMatchObject([{ verdict: 'restored', before: 20, after: 75 }]);
+    relay(opened);
+    expect((await firstValueFrom(opened.migrations$)).domain.capOriginal).toEqual(capFromXen(75));
+  });
+
+  it('looks from outside while a round runs, with the stale count taken off', async () => {
+    const fake = fakeXl();
+    let count = 41_613;
+    const xenctrl: Xenctrl = {
+      library: 'stand-in',
+      dirtyPages: () => {
+        count += 10;
+        return pages(count);
+      },
+      cpu: () => ({ cpuTimeMs: ms(count), onlineVcpus: 1 }),
+      getCap: () => capFromXen(fake.domain().cap),
+      setCap: (_d, _s, cap) => {
+        fake.domain().cap = capToXen(cap);
+        return true;
+      },
+      close: () => undefined,
+    };
+    const { host: opened } = await open(fake, { xenctrl });
+    const { tell } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    expect(migration.capabilities.peek).toBe(true);
+    const { seen } = steer(migration, () => undefined);
+    round(tell, 0, 1_044_480);
+    await until(() => seen.filter((o) => o.type === 'sample').length >= 3, 'sampled');
+    const samples = seen.flatMap((o) => (o.type === 'sample' ? [o.dirtyPages ?? -1] : []));
+    expect(samples[0]).toBeLessThan(1000);
+    expect(samples).toEqual([...samples].sort((a, b) => a - b));
+  });
+
+  it('an admin who sets the cap in a round ends the steering', { timeout: 20_000 }, async () => {
+    const fake = fakeXl();
+    const { host: opened } = await open(fake);
+    const { tell } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    const { seen } = steer(migration, (o) => (o.type === 'round-start' ? capAt(20) : undefined));
+    round(tell, 0, 9000);
+    await until(() => fake.domain().cap === 20, 'capped');
+    fake.domain().cap = 80;
+    await until(() => seen.some((o) => o.type === 'cap-changed' && o.by === 'other'), 'noticed');
+    expect(await migration.restoreCap()).toMatchObject({ restored: true, capAfter: 80 });
+    expect(fake.domain().cap).toBe(80);
+  });
+});
