@@ -91,7 +91,7 @@ export function watch(guest: GuestView, observation: Observation, before: Track,
       const cpu = 'cpuTimeMs' in observation ? observation.cpuTimeMs : undefined;
       const worked = cpu === undefined ? moved : measured(moved, cpu, before, goal);
       const seen = observation.type === 'policy-query' && observation.when === 'before' ? undefined : observation.dirtyPages;
-      return seen === undefined ? worked : looked(worked, Math.min(seen, goal.domain.populatedPages));
+      return seen === undefined ? worked : looked(worked, Math.min(seen, goal.domain.populatedPages), goal);
     }
     default:
       return moved;
@@ -121,12 +121,24 @@ function measured(guest: GuestView, cpuMs: number, before: Track, goal: Goal): G
   return { ...guest, workMs, workAtRound, cpu: { ...mark, workMs } };
 }
 
-function looked(guest: GuestView, pages: number): GuestView {
+function looked(guest: GuestView, pages: number, goal: Goal): GuestView {
   const workMs = workInRound(guest);
   const timeMs = timeInRound(guest);
   const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: false };
-  return { ...guest, curve: learn(guest.curve, point), look: { pages, workMs, timeMs }, looks: guest.looks + 1 };
+  const curve = trusted(guest, point, goal) ? learn(guest.curve, point) : guest.curve;
+  return { ...guest, curve, look: { pages, workMs, timeMs }, looks: guest.looks + 1 };
 }
+
+/** So many on-times of a parked guest: less work than that is not known well enough to learn from. */
+const ON_TIMES = 4;
+
+/** The work a guest does between two stalls, ms of full speed: a timeslice, and half as much again that accounting lets pass. */
+export const onTimeMs = (guest: GuestView, goal: Goal): number =>
+  (1.5 * goal.capabilities.tsliceMs * 100 * goal.domain.activeVcpus) / Math.max(100, demandOf(guest, goal));
+
+/** While the guest is parked and let run in turn, its work in a short time is a matter of luck: what it did before is not blurred so. */
+const trusted = (guest: GuestView, point: CurvePoint, goal: Goal): boolean =>
+  point.workMs >= 0.98 * point.timeMs || point.workMs >= ON_TIMES * onTimeMs(guest, goal);
 
 function entered(guest: GuestView, round: number, counted: number, goal: Goal): GuestView {
   const populated: number = goal.domain.populatedPages;
@@ -137,10 +149,11 @@ function entered(guest: GuestView, round: number, counted: number, goal: Goal): 
   const timeMs = timeInRound(guest);
   const expected = round === 1 && guest.look !== undefined ? EXCESS * dirtyIn(guest, shapeOf(guest.curve)) + EXCESS_PAGES : populated;
   const pages = Math.min(counted, populated, expected);
+  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: true };
   return {
     ...fresh,
     pagesToSend: pages,
-    curve: learn(guest.curve, { workMs, timeMs, pages, round: guest.round, total: true }),
+    curve: trusted(guest, point, goal) ? learn(guest.curve, point) : guest.curve,
     speedBefore: timeMs > 0 ? Math.min(1, workMs / timeMs) : guest.speedBefore,
   };
 }

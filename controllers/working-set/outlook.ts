@@ -2,6 +2,7 @@ import {
   type BytesPerSecond,
   between,
   type Course,
+  calmest,
   cheapest,
   type Estimate,
   type Forecast,
@@ -23,17 +24,15 @@ import {
   type Track,
   WIRE_BYTES_PER_PAGE,
 } from '../../src/core/index.ts';
-import { demandOf, dirtyIn, type GuestView, speedIn, timeInRound, workInRound } from './guest.ts';
+import { demandOf, dirtyIn, type GuestView, onTimeMs, speedIn, timeInRound, workInRound } from './guest.ts';
 import { floorPercent, ROUNDS_OPEN, slewOf, weightsOf } from './preferences.ts';
 
 /** The range of the curve is so many mean errors wide each way (log scale), and at least the noise of counting. */
 const ERRORS_WIDE = 1.5;
 const ERROR_MIN = 0.02;
 /** What the gate adds to a dirty count that it reads or, without a look, predicts. */
-const GATE_READ = 1.05;
-const GATE_READ_PAGES = 32;
-/** Share of the longest stall by which a parked guest's work in one round may exceed its mean. */
-const JITTER = 0.5;
+const GATE_READ = 1.03;
+const GATE_READ_PAGES = 16;
 
 /** Everything that a decision is made of. */
 export interface Outlook {
@@ -55,9 +54,9 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
   if (rate === undefined || guest.curve.knots.length === 0 || guest.round < 0) return undefined;
   const width = Math.max(ERROR_MIN, ERRORS_WIDE * guest.curve.error);
   const shapes = {
-    low: shapeOf(guest.curve, 'low', Math.exp(-width)),
+    low: shapeOf(calmest(guest.curve), 'low', Math.exp(-width)),
     value: shapeOf(guest.curve),
-    high: shapeOf(guest.curve, 'high', Math.exp(width)),
+    high: shapeOf(guest.curve, 'value', Math.exp(width)),
   };
   const fullRate = between(fullRateOf(shapes.low, 0.5), fullRateOf(shapes.value, 0.3), fullRateOf(shapes.high, 0.2));
   const fit = fitting(guest, fullRate, rate, goal);
@@ -69,7 +68,8 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
     jitterMs: 0,
   };
   const likely: PlanModel = { ...base, ...fit.sure, shape: shapes.value, pagesPerMs: pageRate(rate.value) / 1000 };
-  const jitterMs = base.floorSpeed < 1 ? JITTER * base.floorSpeed * floorStall(goal) : 0;
+  // By bad luck a parked guest gets one on-time more into a round than its mean.
+  const jitterMs = (1 - base.floorSpeed) * onTimeMs(guest, goal);
   const careful: PlanModel = { ...likely, shape: shapes.high, pagesPerMs: pageRate(rate.low) / 1000, jitterMs };
   const hopeful: PlanModel = { ...base, ...fit.hoped, shape: shapes.low, pagesPerMs: pageRate(rate.high) / 1000 };
   const dirty = dirtyRange(guest, shapes);

@@ -17,9 +17,15 @@ export const slewOf = (goal: Goal): number => SLEW[goal.profile];
  */
 const TIME_WEIGHT: Readonly<Record<Preference, number>> = { downtime: 0.02, safety: 0.02, network: 0.5, speed: 1 };
 /** Letting go and falling again pays the fall twice: a course that does must be better by this factor. */
-const RELEASE = 1.1;
+const RELEASE = 1.25;
+/** A change of the speed that gains less than this is noise. */
+const CHANGE = 0.96;
 
-export const weightsOf = (goal: Goal, falling: boolean): Weights => ({ time: TIME_WEIGHT[goal.prefer], release: falling ? RELEASE : 1 });
+export const weightsOf = (goal: Goal, falling: boolean): Weights => ({
+  time: TIME_WEIGHT[goal.prefer],
+  release: falling ? RELEASE : 1,
+  change: CHANGE,
+});
 
 /** `safety` never throttles below this share of what the domain may use. */
 const SAFE_SHARE = 0.5;

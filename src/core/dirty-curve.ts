@@ -21,6 +21,8 @@ export interface Knot {
   readonly at: number;
   readonly pages: number;
   readonly round: number;
+  /** The least it was lately: what a calm guest would dirty. */
+  readonly least: number;
 }
 
 /** One reading: `pages` unique pages after `workMs` of full-speed work in `timeMs`, both since the log was cleared. */
@@ -51,6 +53,8 @@ const SURPRISES = 4;
 /** How fast the device share follows what throttled readings say. */
 const SHARE_WEIGHT_TOTAL = 0.5;
 const SHARE_WEIGHT_LOOK = 0.06;
+/** How fast the least is forgotten, per reading at its knot. */
+const LEAST_RISE = 1.01;
 /** Throttled by at least this factor, or nothing can be said of the device share. */
 const SLOWED = 1.5;
 
@@ -62,7 +66,7 @@ const gridOf = (workMs: number): number => PER_OCTAVE * Math.log2(Math.max(workM
 /** The curve with one reading more. Readings of less work than the grid resolves, and negative ones, say nothing and change nothing. */
 export function learn(curve: DirtyCurve, point: CurvePoint): DirtyCurve {
   if (!(point.workMs >= WORK_MS_MIN) || !(point.pages >= 0) || !Number.isFinite(point.pages)) return curve;
-  if (curve.knots.length === 0) return { ...curve, knots: [knotFor(point, point.pages, 0.8)] };
+  if (curve.knots.length === 0) return { ...curve, knots: placed([], knotFor(point, point.pages, 0.8), 1) };
   const shape = shapeOf(curve);
   const shared = withShare(curve, shape, point);
   const own = cpuPart(shape, shared, point);
@@ -88,13 +92,14 @@ export function learn(curve: DirtyCurve, point: CurvePoint): DirtyCurve {
 
 function knotFor(point: CurvePoint, pages: number, exponent: number): Knot {
   const at = Math.min(KNOTS_MAX - 1, Math.round(gridOf(point.workMs)));
-  return { at, pages: pages * (workOf(at) / point.workMs) ** exponent, round: point.round };
+  return { at, pages: pages * (workOf(at) / point.workMs) ** exponent, round: point.round, least: Number.POSITIVE_INFINITY };
 }
 
 function placed(knots: readonly Knot[], knot: Knot, weight: number): readonly Knot[] {
   const old = knots.find((k) => k.at === knot.at);
-  if (old === undefined) return [...knots, knot].sort((a, b) => a.at - b.at);
-  const mixed = { ...knot, pages: old.pages + weight * (knot.pages - old.pages) };
+  if (old === undefined) return [...knots, { ...knot, least: knot.pages }].sort((a, b) => a.at - b.at);
+  const pages = old.pages + weight * (knot.pages - old.pages);
+  const mixed = { ...knot, pages, least: Math.min(pages, old.least * LEAST_RISE) };
   return knots.map((k) => (k === old ? mixed : k));
 }
 
@@ -135,6 +140,12 @@ export interface Shape {
 
 /** Which way to err outside of what was seen. */
 export type Lean = 'low' | 'value' | 'high';
+
+/** The curve of the calmest this guest was seen lately. */
+export const calmest = (curve: DirtyCurve): DirtyCurve => ({
+  ...curve,
+  knots: curve.knots.map((k) => ({ ...k, pages: Math.min(k.pages, k.least) })),
+});
 
 /** F through the knots: rising, F(w)/w falling; `scale` multiplies the pages. */
 export function shapeOf(curve: DirtyCurve, lean: Lean = 'value', scale = 1): Shape {

@@ -132,7 +132,12 @@ export interface Weights {
   readonly time: number;
   /** Factor on the cost of running free again once the speed is falling: letting go and falling again pays twice. */
   readonly release: number;
+  /** Factor on the cost of courses that keep the speed in force. */
+  readonly change: number;
 }
+
+/** Speeds this close are the same. */
+const SAME_SPEED = 0.12;
 
 /**
  * The cheapest course: least lost work plus weighted time by the likely model, among those that fit by the cautious one too. Without any
@@ -150,7 +155,8 @@ export function cheapest(likely: PlanModel, cautious: PlanModel, start: PlanStar
     const misses = (safe.fits ? 0 : 1e9) + (course.fits ? 0 : 1e12 + course.lastPages * 1e3);
     // The speed of the round that runs is the cautious one: it is the last chance to be wrong about it.
     const lost = fallAt >= 0 && course.lostMs > 0 ? course.lostMs * weights.release : course.lostMs;
-    const cost = lost + weights.time * course.timeMs + late + misses;
+    const stays = Math.abs(course.speed - start.speedNow) < SAME_SPEED * start.speedNow ? weights.change : 1;
+    const cost = stays * (lost + weights.time * course.timeMs) + late + misses;
     if (cost < bestCost) {
       best = { ...course, speed: Math.min(course.speed, safe.speed), fits: safe.fits };
       bestCost = cost;

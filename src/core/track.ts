@@ -56,8 +56,8 @@ const RATE_WINDOW_MS = 200;
 const RATE_MEMORY_MS = 600;
 /** The spread is the mean error of the last predictions, remembered longer than the rate itself. */
 const SPREAD_MEMORY_MS = 2500;
-/** The range is so many mean errors wide each way (1.25 mean errors are one standard deviation: this is two), and at least 1.5 %. */
-const ERRORS_WIDE = 2.5;
+/** The range is so many mean errors wide each way (1.25 mean errors are one standard deviation: 5 to 95 %), and at least 1.5 %. */
+const ERRORS_WIDE = 2.1;
 const SPREAD_MIN = 0.015;
 /** Assumed while there is one reading only. */
 const SPREAD_FIRST = 0.08;
