@@ -39,7 +39,7 @@ const PERIODS = 8;
 const DRAW_FROM = 0.3;
 
 /** Share of its demand that a domain gets under a cap; a cap above the demand does nothing. */
-export const speedOf = (capPercent: number, demandPercent: number): number => Math.min(1, capPercent / demandPercent);
+const speedOf = (capPercent: number, demandPercent: number): number => Math.min(1, capPercent / demandPercent);
 
 /**
  * The wave of a cap that bites. credit1: a vCPU of demand q (percent) under c per active vCPU is parked for at least

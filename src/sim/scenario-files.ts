@@ -15,7 +15,7 @@ export const scenarioNames = (): readonly string[] =>
     .sort();
 
 /** A scenario as it is used, from what a file says. Throws XthrottleError('usage') naming every field that is wrong. */
-export function parseScenario(input: unknown, source: string): Scenario & { readonly name: string } {
+function parseScenario(input: unknown, source: string): Scenario & { readonly name: string } {
   const parsed = ScenarioSchema.safeParse(input);
   if (!parsed.success) {
     const problems = parsed.error.issues.map((issue) => `${issue.path.join('.') || '(top level)'}: ${issue.message}`);

@@ -4,7 +4,7 @@ import type { NamedScenario } from './scenario-files.ts';
 import { SimMigration } from './sim-migration.ts';
 import { World, type WorldOptions } from './world.ts';
 
-export interface SimRun {
+interface SimRun {
   readonly scenario: NamedScenario;
   readonly seed: number;
   readonly options?: WorldOptions;
