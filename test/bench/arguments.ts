@@ -9,6 +9,7 @@ export interface BenchArguments {
   readonly json: string | undefined;
   readonly markdown: string | undefined;
   readonly only: readonly string[] | undefined;
+  readonly explain: string | undefined;
 }
 
 export const HELP = `npm run bench -- [options]
@@ -16,6 +17,7 @@ export const HELP = `npm run bench -- [options]
   --quick           one seed per shipped scenario and fewer drawn ones: within 40 s on two CPUs
   --seed N          everything follows from it (default: a new one, printed)
   --only A,B        only these rows (names as in the table)
+  --explain ROW     also one line a case for that row, the worst first
   --html FILE       a self-contained page with charts
   --json FILE       { tuned, heldOut } → per controller
   --markdown FILE   replaces the benchmark's section in FILE, between its markers
@@ -33,6 +35,7 @@ export function parseArguments(argv: readonly string[], newSeed: () => number): 
     html: values.html,
     json: values.json,
     markdown: values.markdown,
+    explain: values.explain,
     only: values.only?.split(',').map((name) => name.trim()),
   };
 }
@@ -43,7 +46,7 @@ function parsed(argv: readonly string[]) {
   try {
     return parseArgs({
       args: [...argv],
-      options: { quick: flag, help: flag, seed: text, jobs: text, html: text, json: text, markdown: text, only: text },
+      options: { quick: flag, help: flag, seed: text, jobs: text, html: text, json: text, markdown: text, only: text, explain: text },
     });
   } catch (cause) {
     throw new XthrottleError('usage', cause instanceof Error ? cause.message : String(cause), { hint: HELP, cause });

@@ -28,7 +28,7 @@ export function measureCost(results: readonly CaseResult[], quick: boolean): Cos
     decisionMicrosP99: quantile(decisions, 0.99) ?? 0,
     simulationMillis: 1000 * (median(results.map((r) => r.cost.simulateSeconds)) ?? 0),
     planMillis: 1000 * (median(results.map((r) => r.cost.planSeconds)) ?? 0),
-    many: manyAtOnce(controller, quick ? 100 : 1000),
+    many: manyAtOnce(controller, quick ? 20 : 1000),
   };
 }
 

@@ -4,6 +4,7 @@ import { messageOf, XthrottleError } from '../../src/core/index.ts';
 import { type BenchArguments, HELP, parseArguments } from './arguments.ts';
 import { casesOf } from './case.ts';
 import { measureCost } from './cost.ts';
+import { explained } from './explain.ts';
 import { htmlPage } from './html.ts';
 import { intoMarkdown } from './markdown.ts';
 import { measureAll, serveAsWorker } from './pool.ts';
@@ -11,7 +12,7 @@ import { type BenchReport, jsonOf, reportOf } from './report.ts';
 import { terminalText } from './text.ts';
 import { variants } from './variants.ts';
 
-const QUICK = { seeds: 1, drawn: 40 };
+const QUICK = { seeds: 1, drawn: 30 };
 const FULL = { seeds: 3, drawn: 300 };
 
 serveAsWorker();
@@ -34,21 +35,26 @@ export async function main(argv: readonly string[]): Promise<number> {
 }
 
 async function bench(args: BenchArguments): Promise<void> {
-  const unknown = args.only?.find((name) => !variants.some((v) => v.name === name));
+  const unknown = [...(args.only ?? []), ...(args.explain === undefined ? [] : [args.explain])].find(
+    (name) => !variants.some((v) => v.name === name),
+  );
   if (unknown !== undefined)
     throw new XthrottleError('usage', `there is no row "${unknown}"`, { hint: variants.map((v) => v.name).join('\n') });
   const startedAt = performance.now();
   const cases = casesOf(args.seed, args.quick ? QUICK : FULL);
   const results = await measureAll(cases, {
     jobs: args.jobs ?? availableParallelism(),
-    only: args.only,
+    only: rowsOf(args),
     onDone: (done) => progress(done, cases.length),
   });
   const cost = measureCost(results, args.quick);
   const report = reportOf(results, { seed: args.seed, quick: args.quick, cost, seconds: (performance.now() - startedAt) / 1000 });
   process.stdout.write(terminalText(report));
+  if (args.explain !== undefined) process.stdout.write(explained(report, args.explain));
   save(args, report);
 }
+
+const rowsOf = (args: BenchArguments): readonly string[] => args.only ?? variants.filter((v) => !args.quick || v.quick).map((v) => v.name);
 
 function save(args: BenchArguments, report: BenchReport): void {
   if (args.json !== undefined) writeFileSync(args.json, `${JSON.stringify(jsonOf(report), null, 2)}\n`);

@@ -5,13 +5,13 @@ import { variants } from './variants.ts';
 
 interface WorkerSetup {
   readonly benchWorker: true;
-  readonly only: readonly string[] | undefined;
+  readonly only: readonly string[];
 }
 
 /** Measures all cases on `jobs` threads, each taking the next one; the answer is in the order of the cases. */
 export async function measureAll(
   cases: readonly Case[],
-  options: { readonly jobs: number; readonly only: readonly string[] | undefined; readonly onDone: (done: number) => void },
+  options: { readonly jobs: number; readonly only: readonly string[]; readonly onDone: (done: number) => void },
 ): Promise<readonly CaseResult[]> {
   const results: CaseResult[] = new Array(cases.length);
   let next = 0;
@@ -47,7 +47,7 @@ export function serveAsWorker(): void {
   if (isMainThread || setup?.benchWorker !== true || parentPort === null) return;
   const port = parentPort;
   const { only } = setup;
-  const wanted = only === undefined ? variants : variants.filter((v) => only.includes(v.name));
+  const wanted = variants.filter((v) => only?.includes(v.name));
   port.on('message', (message: { readonly index: number; readonly case: Case } | null) => {
     if (message === null) port.close();
     else port.postMessage({ index: message.index, result: measure(message.case, wanted) });

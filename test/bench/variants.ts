@@ -8,6 +8,8 @@ export interface Variant {
   readonly controller: string;
   readonly profile: Profile;
   readonly peek: boolean;
+  /** Also measured by `--quick`. */
+  readonly quick: boolean;
   readonly options?: Readonly<Record<string, number>>;
   readonly mechanism?: Mechanism;
 }
@@ -21,13 +23,14 @@ const plain = (controller: string, more: Partial<Variant> = {}): Variant => ({
   controller,
   profile: 'steep',
   peek: true,
+  quick: true,
   ...more,
 });
 
 const OWN: readonly Variant[] = [
   plain(OURS, { profile: 'progressive' }),
   plain(OURS, { name: `${OURS} steep` }),
-  plain(OURS, { name: `${OURS} gradual`, profile: 'gradual' }),
+  plain(OURS, { name: `${OURS} gradual`, profile: 'gradual', quick: false }),
   plain(OURS, { name: `${OURS} no peek`, profile: 'progressive', peek: false }),
   plain(OURS, { name: `${OURS} steep, no peek`, peek: false }),
 ];
@@ -36,9 +39,9 @@ const OWN: readonly Variant[] = [
 export const variants: readonly Variant[] = [
   ...OWN.filter((v) => known(v.controller)),
   ...controllers.filter((c) => c.name !== OURS).map((c: Controller) => plain(c.name)),
-  plain(QEMU, { name: `${QEMU} periodic`, options: { periodic: 1 } }),
-  plain('step-down', { name: 'step-down no peek', peek: false }),
-  plain(QEMU, { name: `${QEMU} no peek`, peek: false }),
+  plain(QEMU, { name: `${QEMU} periodic`, options: { periodic: 1 }, quick: false }),
+  plain('step-down', { name: 'step-down no peek', peek: false, quick: false }),
+  plain(QEMU, { name: `${QEMU} no peek`, peek: false, quick: false }),
   plain('none', { name: 'post-copy (model)', mechanism: 'post-copy' }),
   plain('none', { name: 'hybrid (model)', mechanism: 'hybrid' }),
 ];
