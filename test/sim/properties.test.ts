@@ -150,10 +150,10 @@ describe('simulated migrations', () => {
             o.type === 'round-start' && o.round === round ? [o.pagesToSend] : [],
           )[0];
         const steered = script.filter((entry) => entry !== 102);
-        // Sums in another order may round a count by one page, and the length of the rounds after it with it.
-        expect(Math.abs((countOf(steered, 1) ?? 0) - (countOf([0], 1) ?? 0))).toBeLessThanOrEqual(1);
-        const second = countOf([0], 2) ?? 0;
-        if (second > 1000) expect(Math.abs((countOf(steered, 2) ?? 0) - second)).toBeLessThanOrEqual(2 + second / 500);
+        // Sums in another order may round a count by one page; a page more makes the next round longer, so it is compared only without.
+        const [first, firstFree] = [countOf(steered, 1) ?? 0, countOf([0], 1) ?? 0];
+        expect(Math.abs(first - firstFree)).toBeLessThanOrEqual(1);
+        if (first === firstFree) expect(Math.abs((countOf(steered, 2) ?? 0) - (countOf([0], 2) ?? 0))).toBeLessThanOrEqual(1);
       }),
       { numRuns: 50 },
     );
