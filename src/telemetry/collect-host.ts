@@ -2,9 +2,9 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { vocabulary, XL_COMMANDS } from './labels.ts';
 
 /** `lost`: ended without saying so; `bad-message`: not our protocol; `timeout`: no answer in time; `refused`: by allow, deny or version. */
-export type RelayEvent = 'connected' | 'disconnected' | 'lost' | 'bad-message' | 'timeout' | 'refused';
+type RelayEvent = 'connected' | 'disconnected' | 'lost' | 'bad-message' | 'timeout' | 'refused';
 
-export interface XlCall {
+interface XlCall {
   /** xl's subcommand, `sched-credit` and the like. */
   readonly command: string;
   readonly ms: number;
@@ -14,6 +14,8 @@ export interface XlCall {
 export interface HostHealth {
   onXlCall(call: XlCall): void;
   onRelay(event: RelayEvent): void;
+  /** The relay of a migration: connected until it ends, lost if its end is unknown. */
+  onMigration(migration: { readonly ended: Promise<{ readonly result: string }> }): void;
   onPeek(peek: { readonly ms: number; readonly ok: boolean }): void;
   /** Whether the hypervisor's dirty count can be read at all (libxenctrl found and willing). */
   onPeekAvailable(available: boolean): void;
@@ -68,23 +70,48 @@ export function collectHost(registry: Registry): HostHealth {
     peeks.inc({ result }, 0);
     for (const command of ['sched-credit', 'list']) calls.inc({ command, result }, 0);
   }
+  const onRelay = (event: RelayEvent): void => {
+    if (event === 'connected') {
+      connections.inc();
+      connected.inc();
+    } else if (event === 'disconnected') connected.dec();
+    else failures.inc({ kind: event });
+  };
   return {
+    onRelay,
+    onMigration({ ended }) {
+      onRelay('connected');
+      const over = (lost: boolean): void => {
+        onRelay('disconnected');
+        if (lost) onRelay('lost');
+      };
+      ended.then(
+        ({ result }) => over(result === 'unknown'),
+        () => over(true),
+      );
+    },
     onXlCall({ command, ms, ok }) {
       const name = commands.of(command);
       calls.inc({ command: name, result: ok ? 'ok' : 'failed' });
       if (name !== 'migrate') callTime.observe({ command: name }, ms / 1000);
-    },
-    onRelay(event) {
-      if (event === 'connected') {
-        connections.inc();
-        connected.inc();
-      } else if (event === 'disconnected') connected.dec();
-      else failures.inc({ kind: event });
     },
     onPeek({ ms, ok }) {
       peeks.inc({ result: ok ? 'ok' : 'failed' });
       peekTime.observe(ms / 1000);
     },
     onPeekAvailable: (is) => available.set(Number(is)),
+  };
+}
+
+/** The library with its looks at the dirty count timed. */
+export function timedPeeks<T extends { dirtyPages(domid: number): number | undefined }>(library: T, onPeek: HostHealth['onPeek']): T {
+  return {
+    ...library,
+    dirtyPages(domid: number) {
+      const at = performance.now();
+      const pages = library.dirtyPages(domid);
+      onPeek({ ms: performance.now() - at, ok: pages !== undefined });
+      return pages;
+    },
   };
 }

@@ -1,10 +1,8 @@
-import type { Decision } from '../core/decision.ts';
 import type { Outcome } from '../core/record.ts';
 
 /** Label values come from bounded vocabularies: each new value is a new time series that Prometheus keeps for weeks. */
-export const OTHER = 'other';
+const OTHER = 'other';
 
-export const ACTIONS: readonly Decision['action'][] = ['set-cap', 'uncap', 'hold', 'stop-and-copy', 'abort', 'grant', 'deny'];
 export const RESULTS: readonly Outcome[] = ['met', 'missed', 'aborted', 'failed'];
 export const XL_COMMANDS: readonly string[] = [
   'sched-credit',

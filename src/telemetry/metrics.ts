@@ -21,7 +21,7 @@ export interface MetricsOptions {
   readonly domainsMax?: number;
 }
 
-export interface MetricDefinition {
+interface MetricDefinition {
   readonly name: string;
   readonly help: string;
   readonly type: string;

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import { messageOf, XthrottleError } from '../core/errors.ts';
 import { type ListenAddress, showListen } from './listen.ts';
 
-export interface Health {
+interface Health {
   readonly ok: boolean;
   readonly text: string;
 }

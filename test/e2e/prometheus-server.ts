@@ -12,7 +12,7 @@ export function requireProgram(name: 'prometheus' | 'promtool'): string {
   throw new Error(`${name} is missing: apt-get install -y --no-install-recommends prometheus`);
 }
 
-export interface Answer {
+interface Answer {
   readonly metric: Readonly<Record<string, string>>;
   readonly value: readonly [number, string];
 }

@@ -17,7 +17,7 @@ export function substitute(expr: string, variables = VARIABLES): string {
   });
 }
 
-export interface Selector {
+interface Selector {
   readonly metric: string;
   readonly labels: readonly string[];
 }

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { capped } from '../../src/core/cap.ts';
 import type { MigrationRecord } from '../../src/core/record.ts';
 import { ms, PAGE_BYTES, WIRE_BYTES_PER_PAGE } from '../../src/core/units.ts';
+import { timedPeeks } from '../../src/telemetry/collect-host.ts';
 import { createMetrics, type Metrics } from '../../src/telemetry/metrics.ts';
 import { LEARNED_REASONS, REASONS } from '../../src/telemetry/reasons.ts';
 import { type Exposition, parseExposition } from './exposition.ts';
@@ -270,6 +271,36 @@ describe('the exposition', () => {
     expect(at(page, 'peek_duration_seconds_sum')).toBeCloseTo(0.0004);
     expect(at(page, 'peek_available')).toBe(1);
     expect(at(page, `build_info{version="1.2.3",node="${process.versions.node}"}`)).toBe(1);
+  });
+
+  it('counts the relay of a migration as connected until its end, and as lost when that is unknown', async () => {
+    const metrics = create();
+    let end: (ending: { result: string }) => void = () => {};
+    metrics.onMigration({
+      ended: new Promise((resolve) => {
+        end = resolve;
+      }),
+    });
+    expect(at(await scrape(metrics), 'relays_connected')).toBe(1);
+    end({ result: 'unknown' });
+    metrics.onMigration({ ended: Promise.resolve({ result: 'migrated' }) });
+    metrics.onMigration({ ended: Promise.reject(new Error('broken')) });
+    await new Promise((resolve) => setImmediate(resolve));
+    const page = await scrape(metrics);
+    expect(at(page, 'relays_connected')).toBe(0);
+    expect(at(page, 'relay_connections_total')).toBe(3);
+    expect(at(page, 'relay_failures_total{kind="lost"}')).toBe(2);
+  });
+
+  it('times looks at the dirty count without changing them', async () => {
+    const metrics = create();
+    const library = { name: 'xc', dirtyPages: (domid: number): number | undefined => (domid === 1 ? 42 : undefined) };
+    const timed = timedPeeks(library, metrics.onPeek);
+    expect([timed.name, timed.dirtyPages(1), timed.dirtyPages(2)]).toEqual(['xc', 42, undefined]);
+    const page = await scrape(metrics);
+    expect(at(page, 'peeks_total{result="ok"}')).toBe(1);
+    expect(at(page, 'peeks_total{result="failed"}')).toBe(1);
+    expect(at(page, 'peek_duration_seconds_count')).toBe(2);
   });
 
   it('leaves for a job the series of its domain, and no other', async () => {

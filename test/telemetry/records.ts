@@ -6,7 +6,7 @@ import { goalFor } from '../../src/core/options.ts';
 import type { MigrationRecord, Outcome, StartRecord, SummaryRecord } from '../../src/core/record.ts';
 import { bytes, ms, pages, WIRE_BYTES_PER_PAGE } from '../../src/core/units.ts';
 
-export const capabilities: Capabilities = {
+const capabilities: Capabilities = {
   peek: true,
   policy: false,
   roundsMax: 5,
@@ -17,7 +17,7 @@ export const capabilities: Capabilities = {
   tsliceMs: ms(30),
 };
 
-export const domainFacts = (name: string): DomainFacts => ({
+const domainFacts = (name: string): DomainFacts => ({
   name,
   domid: 7,
   uuid: '00000000-0000-4000-8000-000000000007',
@@ -27,7 +27,7 @@ export const domainFacts = (name: string): DomainFacts => ({
   capOriginal: UNCAPPED,
 });
 
-export const goal = (name: string, targetMs = 500): Goal => goalFor({ targetDowntimeMs: ms(targetMs) }, domainFacts(name), capabilities);
+const goal = (name: string, targetMs = 500): Goal => goalFor({ targetDowntimeMs: ms(targetMs) }, domainFacts(name), capabilities);
 
 export const start = (id: string, domain = id): StartRecord => ({
   type: 'start',
