@@ -6,7 +6,8 @@ export function quantile(values: readonly number[], q: number): number | null {
   const low = Math.floor(at);
   const a = sorted[low] as number;
   const b = sorted[Math.min(sorted.length - 1, low + 1)] as number;
-  return a === b ? a : a + (b - a) * (at - low);
+  const part = at - low;
+  return part === 0 || a === b ? a : a + (b - a) * part;
 }
 
 export const median = (values: readonly number[]): number | null => quantile(values, 0.5);
