@@ -23,48 +23,39 @@ export interface HostHealth {
 
 const RELAY_FAILURES: readonly RelayEvent[] = ['lost', 'bad-message', 'timeout', 'refused'];
 
+const XL_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+const PEEK_BUCKETS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1];
+
 /** How the host behaves under us: calls of xl, relays, peeks. Told by those who make the calls; a scrape makes none. */
 export function collectHost(registry: Registry): HostHealth {
   const registers = [registry];
   const commands = vocabulary(XL_COMMANDS);
-  const calls = new Counter({
-    name: 'xthrottle_xl_calls_total',
-    help: 'Calls of xl by subcommand and result.',
-    labelNames: ['command', 'result'],
-    registers,
-  });
+  const counter = <T extends string = never>(name: string, help: string, labelNames: readonly T[] = []) =>
+    new Counter({ name: `xthrottle_${name}`, help, labelNames, registers });
+  const gauge = (name: string, help: string) => new Gauge({ name: `xthrottle_${name}`, help, registers });
+
+  const calls = counter('xl_calls_total', 'Calls of xl by subcommand and result.', ['command', 'result']);
   const callTime = new Histogram({
     name: 'xthrottle_xl_call_duration_seconds',
     help: 'How long calls of xl took, except xl migrate itself.',
     labelNames: ['command'],
-    buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    buckets: XL_BUCKETS,
     registers,
   });
-  const connected = new Gauge({ name: 'xthrottle_relays_connected', help: 'Relays of save helpers connected now.', registers });
-  const connections = new Counter({ name: 'xthrottle_relay_connections_total', help: 'Relays that connected.', registers });
-  const failures = new Counter({
-    name: 'xthrottle_relay_failures_total',
-    help: 'Relays that failed: lost, bad-message, timeout, refused.',
-    labelNames: ['kind'],
-    registers,
-  });
-  const peeks = new Counter({
-    name: 'xthrottle_peeks_total',
-    help: "Looks at the hypervisor's dirty count, by result.",
-    labelNames: ['result'],
-    registers,
-  });
+  const connected = gauge('relays_connected', 'Relays of save helpers connected now.');
+  const connections = counter('relay_connections_total', 'Relays that connected.');
+  const failures = counter('relay_failures_total', 'Relays that failed: lost, bad-message, timeout, refused.', ['kind']);
+  const peeks = counter('peeks_total', "Looks at the hypervisor's dirty count, by result.", ['result']);
   const peekTime = new Histogram({
     name: 'xthrottle_peek_duration_seconds',
     help: "How long looks at the hypervisor's dirty count took; the guest is paused for most of it.",
-    buckets: [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1],
+    buckets: PEEK_BUCKETS,
     registers,
   });
-  const available = new Gauge({
-    name: 'xthrottle_peek_available',
-    help: "1 when the hypervisor's dirty count can be read, 0 when predictions rest on the rounds alone.",
-    registers,
-  });
+  const available = gauge(
+    'peek_available',
+    "1 when the hypervisor's dirty count can be read, 0 when predictions rest on the rounds alone.",
+  );
   for (const kind of RELAY_FAILURES) failures.inc({ kind }, 0);
   for (const result of ['ok', 'failed']) {
     peeks.inc({ result }, 0);
