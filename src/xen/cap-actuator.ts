@@ -15,10 +15,12 @@ export interface CapSet {
 
 /** Reads and sets one domain's cap. Calls are carried out one after the other. */
 export interface CapActuator {
+  /** That the domid still is the domain of our UUID; asked once, and by the first change at the latest. Throws XthrottleError('noDomain'). */
+  verify(): Promise<void>;
   /** Through libxenctrl where it is there, else xl. Throws XthrottleError. */
   read(): Promise<Cap>;
   /**
-   * Sets and verifies. The first call checks that the domid still is the domain of our UUID. Through xl, the reference; `lift`: through
+   * Sets and reads back. Through xl, the reference; `lift`: through
    * libxenctrl where it is there, at once. Throws RangeError for a cap that Xen would not take or that is above the original (none
    * included, unless the original is none), XthrottleError when it did not come into force.
    */
@@ -34,7 +36,14 @@ export interface ActuatorOptions {
 
 export function createActuator(options: ActuatorOptions): CapActuator {
   const { xl, xenctrl, domain, scheduler } = options;
-  let checked = false;
+  let same: Promise<void> | undefined;
+  const verify = (): Promise<void> => {
+    same ??= assertSameDomain(domain, xl).catch((error: unknown) => {
+      same = undefined;
+      throw error;
+    });
+    return same;
+  };
   let queue: Promise<unknown> = Promise.resolve();
   const inOrder = <T>(work: () => Promise<T>): Promise<T> => {
     const next = queue.then(work, work);
@@ -44,8 +53,7 @@ export function createActuator(options: ActuatorOptions): CapActuator {
   const read = async (): Promise<Cap> => xenctrl?.getCap(domain.domid, scheduler) ?? readCap(xl, domain.domid, scheduler);
   const change = async (cap: Cap, lift: boolean): Promise<CapSet> => {
     const startedAt = performance.now();
-    if (!checked) await assertSameDomain(domain, xl);
-    checked = true;
+    await verify();
     const fast = lift && xenctrl?.setCap(domain.domid, scheduler, cap) === true;
     if (!fast) await writeCap(xl, domain.domid, scheduler, cap, domain.vcpus);
     const now = await read();
@@ -57,6 +65,7 @@ export function createActuator(options: ActuatorOptions): CapActuator {
     return { latencyMs: ms(performance.now() - startedAt), way: fast ? 'libxenctrl' : 'xl' };
   };
   return {
+    verify,
     read: () => inOrder(read),
     set: async (cap, how = {}) => {
       assertAllowed(cap, domain);

@@ -145,6 +145,8 @@ export function steerCap(options: SteeringOptions): CapSteering {
 
   return {
     async claim() {
+      // The first change waits for it, and reports it when it fails.
+      actuator.verify().catch(() => undefined);
       const written = await journal.write(entry());
       return written.ok ? undefined : written.text;
     },

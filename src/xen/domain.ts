@@ -2,8 +2,8 @@ import { type Cap, capFromXen, UNCAPPED } from '../core/cap.ts';
 import { XthrottleError } from '../core/errors.ts';
 import type { DomainFacts, SchedulerName } from '../core/goal.ts';
 import { type Ms, ms, pages } from '../core/units.ts';
-import { isCapping, readTslice } from './cap-calls.ts';
-import { parseInfo, parsePoolOf, parsePools, parseVcpus } from './parse.ts';
+import { isCapping } from './cap-calls.ts';
+import { parseInfo, parsePoolOf, parseTslices, parseVcpus } from './parse.ts';
 import { type DomainConfig, parseDomains } from './parse-domains.ts';
 import { printable, type RunXl, xlOutput } from './xl-errors.ts';
 
@@ -14,7 +14,8 @@ export interface XenDomain {
   readonly scheduler: SchedulerName;
   /** Xen's own word for it. */
   readonly schedulerText: string;
-  readonly pool: string;
+  /** Of credit1, whose timeslice is the pool's. */
+  readonly pool?: string;
   readonly tsliceMs: Ms;
   /** Why no cap can be set: then this migration can only be observed. */
   readonly observeOnly?: string;
@@ -78,15 +79,14 @@ export async function assertLoggable(domain: DomainConfig, xl: RunXl): Promise<v
   });
 }
 
-/** The facts that a controller needs of a domain, read from xl. Throws XthrottleError as xl's answers say. */
-export async function describeDomain(domain: DomainConfig, xl: RunXl): Promise<XenDomain> {
-  const id = String(domain.domid);
-  const [vcpuTable, poolTable] = [await xlOutput(xl, ['vcpu-list', id]), await xlOutput(xl, ['list', '-c', id])];
-  const pool = parsePoolOf(poolTable, domain.domid) ?? 'Pool-0';
+/**
+ * The facts that a controller needs of a domain, with as few calls of xl as they need: a migration has begun already when a relay asks.
+ * `onlineVcpus` saves one where it is known. Throws XthrottleError as xl's answers say.
+ */
+export async function describeDomain(domain: DomainConfig, xl: RunXl, onlineVcpus?: number): Promise<XenDomain> {
   const scheduler: SchedulerName = isCapping(domain.scheduler) ? domain.scheduler : 'other';
   const capOriginal: Cap = domain.cap === undefined ? UNCAPPED : capFromXen(domain.cap);
-  const tslice = scheduler === 'credit' ? await readTslice(xl, pool) : undefined;
-  const online = parseVcpus(vcpuTable, domain.domid).filter((v) => v.online).length;
+  const online = onlineVcpus ?? (await countOnline(domain, xl));
   return {
     facts: {
       name: domain.name,
@@ -100,17 +100,27 @@ export async function describeDomain(domain: DomainConfig, xl: RunXl): Promise<X
     type: domain.type,
     scheduler,
     schedulerText: domain.scheduler,
-    pool,
-    tsliceMs: tslice === undefined ? TSLICE_DEFAULT_MS : ms(tslice),
-    ...(scheduler === 'other' ? { observeOnly: await noCaps(domain, pool, xl) } : {}),
+    ...(scheduler === 'credit' ? await poolOf(domain, xl) : { tsliceMs: TSLICE_DEFAULT_MS }),
+    ...(scheduler === 'other' ? { observeOnly: noCaps(domain) } : {}),
   };
 }
 
-async function noCaps(domain: DomainConfig, pool: string, xl: RunXl): Promise<string> {
-  const row = parsePools(await xlOutput(xl, ['cpupool-list'])).find((p) => p.name === pool);
-  const scheduler = row?.scheduler ?? domain.scheduler;
-  return `cpupool ${printable(pool)} runs the scheduler ${scheduler}, which has no caps: only observing (credit and credit2 have them)`;
+async function countOnline(domain: DomainConfig, xl: RunXl): Promise<number> {
+  const table = await xlOutput(xl, ['vcpu-list', String(domain.domid)]);
+  return parseVcpus(table, domain.domid).filter((v) => v.online).length;
 }
+
+/** The cpupool and its timeslice. Most hosts have one pool, and then one call tells. */
+async function poolOf(domain: DomainConfig, xl: RunXl): Promise<Pick<XenDomain, 'pool' | 'tsliceMs'>> {
+  const tslices = parseTslices(await xlOutput(xl, ['sched-credit', '-s']));
+  const [only] = tslices.size === 1 ? tslices.keys() : [];
+  const pool = only ?? parsePoolOf(await xlOutput(xl, ['list', '-c', String(domain.domid)]), domain.domid);
+  const tslice = pool === undefined ? undefined : tslices.get(pool);
+  return { ...(pool === undefined ? {} : { pool }), tsliceMs: tslice === undefined ? TSLICE_DEFAULT_MS : ms(tslice) };
+}
+
+const noCaps = (domain: DomainConfig): string =>
+  `it runs under the scheduler ${printable(domain.scheduler)}, which has no caps: only observing (credit and credit2 have them)`;
 
 /** All the checks before a wrapped migration, and the facts. Throws XthrottleError with a hint; nothing was changed. */
 export async function preflight(wanted: string, xl: RunXl): Promise<XenDomain> {

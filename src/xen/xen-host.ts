@@ -1,10 +1,9 @@
 import { EMPTY, from, mergeMap, type Observable } from 'rxjs';
 import { messageOf, XthrottleError } from '../core/errors.ts';
-import type { Capabilities } from '../core/goal.ts';
 import { type Ms, ms } from '../core/units.ts';
 import type { Host } from '../host.ts';
 import { createActuator } from './cap-actuator.ts';
-import { isCapping, readCap } from './cap-calls.ts';
+import { isCapping } from './cap-calls.ts';
 import { type CapSteering, steerCap } from './cap-steering.ts';
 import { describeDomain, isHere, type XenDomain } from './domain.ts';
 import { type Guard, type GuardOptions, startGuard } from './guard.ts';
@@ -39,12 +38,16 @@ export interface XenHost extends Host {
   readonly socketPath: string;
   /** What a dead process had left, put back at our start. */
   readonly restored: readonly RestoreOutcome[];
-  /** The xl migrate that we started ourselves: the next migration is its. When it ends, `migrations$` completes. */
-  wrap(job: MigrateJob, destination: string): void;
+  /** The xl migrate that we started ourselves: the next migration is its. `domain`, as `preflight` found it, saves reading it anew. When the job ends, `migrations$` completes. */
+  wrap(job: MigrateJob, destination: string, domain?: XenDomain): void;
 }
 
 /** Live rounds before stock libxenguest suspends (SPP_MAX_ITERATIONS, xg_sr_save.c). */
 const STOCK_ROUNDS = 5;
+/** A lift through libxenctrl with its reading before and after: 4 ms in the emulator, where a call takes 1 ms. */
+const LIFT_LIBRARY_MS = ms(4);
+/** An xl call on hardware, where none was timed. */
+const XL_CALL_MS = 20;
 const LEFT_POLL_MS = 500;
 const LEFT_POLLS = 30;
 
@@ -72,8 +75,8 @@ export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
     migrations$: server.sessions$.pipe(
       mergeMap((session) => from(open(session)).pipe(mergeMap((found) => (found.length === 0 ? EMPTY : from(found))))),
     ),
-    wrap(job, destination) {
-      wrapped = { job, destination };
+    wrap(job, destination, domain) {
+      wrapped = { job, destination, domain };
       const over = () => void server.close();
       job.done.then(over, over);
     },
@@ -87,6 +90,7 @@ export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
 interface Wrapped {
   readonly job: MigrateJob;
   readonly destination: string;
+  readonly domain: XenDomain | undefined;
 }
 
 interface Context {
@@ -98,11 +102,53 @@ interface Context {
 }
 
 async function openMigration(session: RelaySession, context: Context): Promise<XenMigration | undefined> {
+  const { options, wrapped } = context;
+  const { xenctrl } = options;
+  const { domid } = session.hello;
   // At once: soon the count has this migration's pages in it.
-  const staleDirtyPages = context.options.xenctrl?.dirtyPages(session.hello.domid);
+  const staleDirtyPages = xenctrl?.dirtyPages(domid);
+  const { xl, quickestMs } = timed(options.xl);
+  const domain = await domainOf(session, { ...context, options: { ...options, xl } });
+  if (domain === undefined) return undefined;
+  const { facts, scheduler } = domain;
+  const listeners = new Set<(change: CapChange) => void>();
+  const { steering, observeOnly } = await steeringOf(domain, session, context, (change) => {
+    for (const listener of listeners) listener(change);
+  });
+  if (observeOnly !== undefined && options.observe !== true) options.note?.('warning', `${printable(facts.name)}: ${observeOnly}`);
+  // A change reads before, sets, and reads back: reads are xl calls too where there is no library.
+  const fast = xenctrl?.getCap(domid, scheduler) !== undefined;
+  return createXenMigration({
+    session,
+    domain: facts,
+    capabilities: {
+      peek: staleDirtyPages !== undefined,
+      policy: session.hello.policy,
+      ...(session.hello.policy ? {} : { roundsMax: STOCK_ROUNDS }),
+      actuator: steering !== undefined,
+      actuatorLatencyMs: fast ? quickestMs() : ms(2 * quickestMs()),
+      liftLatencyMs: fast ? LIFT_LIBRARY_MS : ms(2 * quickestMs()),
+      scheduler,
+      tsliceMs: domain.tsliceMs,
+    },
+    steering,
+    observeOnly,
+    xenctrl,
+    staleDirtyPages,
+    job: wrapped?.job,
+    destination: wrapped?.destination,
+    suspendWaitMs: options.suspendWaitMs,
+    hasLeft: () => hasLeft(options.xl, domid, facts.uuid),
+    onCapChanged: (listener) => listeners.add(listener),
+  });
+}
+
+/** The domain of a session, unless it is not to be controlled. */
+async function domainOf(session: RelaySession, context: Context): Promise<XenDomain | undefined> {
   const { options, directory, wrapped } = context;
   const { xl, xenctrl } = options;
   const { domid } = session.hello;
+  if (wrapped?.domain?.facts.domid === domid) return wrapped.domain;
   const readConfig = async () => parseDomains(await xlOutput(xl, ['list', '-l', String(domid)])).find((d) => d.domid === domid);
   let config = await readConfig();
   if (config === undefined)
@@ -116,26 +162,20 @@ async function openMigration(session: RelaySession, context: Context): Promise<X
     const left = await restoreLeftovers({ xl, directory, domain: config.uuid });
     if (left.some((outcome) => outcome.verdict === 'restored')) config = (await readConfig()) ?? config;
   }
-  const domain = await describeDomain(config, xl);
-  const listeners = new Set<(change: CapChange) => void>();
-  const { steering, observeOnly } = await steeringOf(domain, session, context, (change) => {
-    for (const listener of listeners) listener(change);
-  });
-  if (observeOnly !== undefined && options.observe !== true) options.note?.('warning', `${printable(domain.facts.name)}: ${observeOnly}`);
-  return createXenMigration({
-    session,
-    domain: domain.facts,
-    capabilities: await capabilitiesOf(domain, session, xl, xenctrl, steering !== undefined),
-    steering,
-    observeOnly,
-    xenctrl,
-    staleDirtyPages,
-    job: wrapped?.job,
-    destination: wrapped?.destination,
-    suspendWaitMs: options.suspendWaitMs,
-    hasLeft: () => hasLeft(xl, domid, domain.facts.uuid),
-    onCapChanged: (listener) => listeners.add(listener),
-  });
+  return describeDomain(config, xl, xenctrl?.cpu(domid, config.vcpusMax)?.onlineVcpus);
+}
+
+/** xl with a memory of its quickest call: what a call costs here when nothing is in its way. */
+function timed(xl: RunXl): { readonly xl: RunXl; readonly quickestMs: () => Ms } {
+  let quickest = Number.POSITIVE_INFINITY;
+  return {
+    xl: async (args) => {
+      const result = await xl(args);
+      quickest = Math.min(quickest, result.tookMs);
+      return result;
+    },
+    quickestMs: () => ms(Number.isFinite(quickest) ? quickest : XL_CALL_MS),
+  };
 }
 
 /** The steering of a domain's cap, or why there is none. */
@@ -163,37 +203,6 @@ async function steeringOf(
   void guarded();
   const refused = await steering.claim();
   return refused === undefined ? { steering } : { observeOnly: `only observing: ${refused}` };
-}
-
-async function capabilitiesOf(
-  domain: XenDomain,
-  session: RelaySession,
-  xl: RunXl,
-  xenctrl: Xenctrl | undefined,
-  actuator: boolean,
-): Promise<Capabilities> {
-  const { domid } = domain.facts;
-  const { policy } = session.hello;
-  const timed = async (work: () => Promise<unknown> | unknown): Promise<Ms> => {
-    const startedAt = performance.now();
-    await work();
-    return ms(performance.now() - startedAt);
-  };
-  const { scheduler } = domain;
-  const xlMs = isCapping(scheduler) ? await timed(() => readCap(xl, domid, scheduler)) : ms(0);
-  // A change reads before, sets, and reads back: reads are xl calls too where there is no library.
-  const fast = xenctrl?.getCap(domid, scheduler) !== undefined;
-  const liftMs = fast ? await timed(() => xenctrl?.getCap(domid, scheduler)) : ms(2 * xlMs);
-  return {
-    peek: xenctrl?.dirtyPages(domid) !== undefined,
-    policy,
-    ...(policy ? {} : { roundsMax: STOCK_ROUNDS }),
-    actuator,
-    actuatorLatencyMs: fast ? xlMs : ms(2 * xlMs),
-    liftLatencyMs: ms(Math.max(1, 3 * liftMs)),
-    scheduler,
-    tsliceMs: domain.tsliceMs,
-  };
 }
 
 /** Whether the domain is gone from this host; undefined when xl does not answer. xl and libvirt destroy the source after the hand-over. */

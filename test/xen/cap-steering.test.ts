@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Cap, capFromXen, capped, capToXen, UNCAPPED } from '../../src/core/cap.ts';
 import { createActuator } from '../../src/xen/cap-actuator.ts';
 import { steerCap } from '../../src/xen/cap-steering.ts';
@@ -10,6 +10,9 @@ import { isHere } from '../../src/xen/domain.ts';
 import { createJournal, readJournals } from '../../src/xen/journal.ts';
 import type { Xenctrl } from '../../src/xen/libxenctrl.ts';
 import { facts, fakeXl, UUID } from './stand-in.ts';
+
+// Programs are started and files synced: on a busy machine that takes its time.
+vi.setConfig({ testTimeout: 60_000 });
 
 let directory: string;
 beforeEach(() => {
@@ -110,8 +113,8 @@ describe('steering a cap', () => {
   });
   it('changes nothing when the domid is another domain by now', async () => {
     const { fake, steering } = steered();
-    await steering.claim();
     fake.domain().uuid = UUID.replace('d9', 'aa');
+    await steering.claim();
     expect(await steering.set(capped(40))).toMatchObject({ result: 'failed', error: expect.stringContaining('no longer vm1') });
     expect(fake.sets()).toEqual([]);
   });

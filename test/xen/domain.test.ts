@@ -1,8 +1,11 @@
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { findDomain, preflight } from '../../src/xen/domain.ts';
 import { parseDomains } from '../../src/xen/parse-domains.ts';
 import { standIn, UUID } from './stand-in.ts';
+
+// Programs are started and files synced: on a busy machine that takes its time.
+vi.setConfig({ testTimeout: 60_000 });
 
 let host: ReturnType<typeof standIn>;
 beforeEach(() => {

@@ -2,10 +2,13 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { startGuard } from '../../src/xen/guard.ts';
 import { startTicksOf } from '../../src/xen/owner.ts';
 import { STAND_IN_XL, standIn, UUID } from './stand-in.ts';
+
+// Programs are started and files synced: on a busy machine that takes its time.
+vi.setConfig({ testTimeout: 60_000 });
 
 // Node cannot run TypeScript everywhere, so the two programs are bundled first; inside node_modules, so that packages resolve.
 let programs: string;
@@ -69,7 +72,7 @@ const sets = () =>
     .map((line) => Number(/"(\d+)"\]$/.exec(line)?.[1]));
 
 describe("the dead man's switch", () => {
-  it('puts the cap back when xthrottle is killed', { timeout: 60_000 }, async () => {
+  it('puts the cap back when xthrottle is killed', async () => {
     const guard = await steerer();
     expect(host.cap()).toBe(20);
     child?.kill('SIGKILL');
@@ -78,14 +81,14 @@ describe("the dead man's switch", () => {
     expect(sets()).toEqual([20, 60]);
     expect(readdirSync(host.directory)).toEqual([]);
   });
-  it('survives the death of the whole process group, and signals meant to end it', { timeout: 60_000 }, async () => {
+  it('survives the death of the whole process group, and signals meant to end it', async () => {
     const guard = await steerer();
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.kill(guard, signal);
     process.kill(-(child?.pid as number), 'SIGKILL');
     await until(() => host.cap() === 60, 'restored');
     await until(() => startTicksOf(guard) === undefined, 'the guard ends');
   });
-  it('has the last word over a call of xl that was under way', { timeout: 60_000 }, async () => {
+  it('has the last word over a call of xl that was under way', async () => {
     host.update((s) => {
       s.slowMs = { 'sched-credit set': 700 };
     });
@@ -105,7 +108,7 @@ describe("the dead man's switch", () => {
     expect(sets()).toContain(10);
     expect(sets().at(-1)).toBe(60);
   });
-  it("leaves an admin's cap alone", { timeout: 60_000 }, async () => {
+  it("leaves an admin's cap alone", async () => {
     const guard = await steerer();
     host.update((s) => {
       if (s.domains[1] !== undefined) s.domains[1].cap = 33;
@@ -115,7 +118,7 @@ describe("the dead man's switch", () => {
     expect(host.cap()).toBe(33);
     expect(sets()).toEqual([20]);
   });
-  it('goes without a trace when xthrottle says goodbye', { timeout: 60_000 }, async () => {
+  it('goes without a trace when xthrottle says goodbye', async () => {
     const guard = await steerer('leave');
     await until(() => startTicksOf(guard) === undefined && child?.exitCode === 0, 'both end');
     expect(host.cap()).toBe(60);

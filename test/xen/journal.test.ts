@@ -3,11 +3,14 @@ import { link, open, rename, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createJournal, type JournalFs, readJournals } from '../../src/xen/journal.ts';
 import { type CapEntry, fileOf, parseEntry, type TsliceEntry } from '../../src/xen/journal-entry.ts';
 import { isAlive, startTicksOf, thisProcess } from '../../src/xen/owner.ts';
 import { UUID } from './stand-in.ts';
+
+// Programs are started and files synced: on a busy machine that takes its time.
+vi.setConfig({ testTimeout: 60_000 });
 
 let folder: string;
 let directory: string;

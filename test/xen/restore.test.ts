@@ -2,12 +2,15 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createJournal } from '../../src/xen/journal.ts';
 import type { CapEntry, TsliceEntry } from '../../src/xen/journal-entry.ts';
 import { type Owner, thisProcess } from '../../src/xen/owner.ts';
 import { isLeft, restoreLeftovers } from '../../src/xen/restore.ts';
 import { fakeXl, type StandInState, UUID } from './stand-in.ts';
+
+// Programs are started and files synced: on a busy machine that takes its time.
+vi.setConfig({ testTimeout: 60_000 });
 
 let directory: string;
 beforeEach(() => {

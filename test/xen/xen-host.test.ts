@@ -3,7 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { firstValueFrom } from 'rxjs';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { capFromXen, capped, capToXen } from '../../src/core/cap.ts';
 import { because, type Decision } from '../../src/core/decision.ts';
 import type { Observation } from '../../src/core/observation.ts';
@@ -14,6 +14,9 @@ import { encodeLine, parseServerMessage, type RelayMessage, type ServerMessage }
 import { openXenHost, type XenHost, type XenHostOptions } from '../../src/xen/xen-host.ts';
 import type { XenMigration } from '../../src/xen/xen-migration.ts';
 import { fakeXl, UUID } from './stand-in.ts';
+
+// Programs are started and files synced: on a busy machine that takes its time.
+vi.setConfig({ testTimeout: 60_000 });
 
 let folder: string;
 let host: XenHost | undefined;
@@ -207,7 +210,7 @@ describe('a migration on this host', () => {
     expect(fake.domain().cap).toBe(0);
   });
 
-  it('a save that was complete while the domain is still here did not migrate', { timeout: 40_000 }, async () => {
+  it('a save that was complete while the domain is still here did not migrate', async () => {
     const fake = fakeXl();
     const { host: opened } = await open(fake);
     const { tell, hangUp } = relay(opened);
@@ -324,7 +327,7 @@ describe('a migration on this host', () => {
     expect(samples).toEqual([...samples].sort((a, b) => a - b));
   });
 
-  it('an admin who sets the cap in a round ends the steering', { timeout: 20_000 }, async () => {
+  it('an admin who sets the cap in a round ends the steering', async () => {
     const fake = fakeXl();
     const { host: opened } = await open(fake);
     const { tell } = relay(opened);

@@ -1,10 +1,13 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { XthrottleError } from '../../src/core/errors.ts';
 import { ms } from '../../src/core/units.ts';
 import { plainXl } from '../../src/xen/plain-xl.ts';
 import { createXl, type XlCall } from '../../src/xen/xl.ts';
 import { xlOutput } from '../../src/xen/xl-errors.ts';
 import { STAND_IN_XL, standIn } from './stand-in.ts';
+
+// Programs are started and files synced: on a busy machine that takes its time.
+vi.setConfig({ testTimeout: 60_000 });
 
 let host: ReturnType<typeof standIn>;
 beforeEach(() => {
