@@ -65,6 +65,8 @@ interface WorldState {
   planIndex: number;
   roundPagesAtStart: number;
   framesWalked: number;
+  /** When the log is read and cleared after the round that just ended. */
+  readAtMs: number;
   pagesSent: number;
   call: CapCall | undefined;
   queued: Cap | undefined;
@@ -307,6 +309,7 @@ export class World {
     const { roundLimit } = this.scenario.host;
     const limit = Math.min(roundLimit ?? ROUNDS_EVER, this.#options.roundsMax ?? ROUNDS_EVER);
     s.stage = s.last || s.round >= limit ? 'ask' : 'clean';
+    s.readAtMs = this.#atMs + this.scenario.host.roundOverheadMs;
     if (roundLimit !== undefined || s.last) return undefined;
     const query = { type: 'policy-query', atMs: this.atMs, when: 'after', round } as const;
     const dirty = this.scenario.host.peek ? { dirtyPages: pages(this.#count(0)) } : {};
@@ -315,10 +318,9 @@ export class World {
 
   #clean(): Observation | undefined {
     const s = this.#s;
-    const readAtMs = this.#atMs + this.scenario.host.roundOverheadMs;
-    const changed = this.#capDueBy(readAtMs);
+    const changed = this.#capDueBy(s.readAtMs);
     if (changed !== undefined) return changed;
-    this.#advance(readAtMs);
+    this.#advance(s.readAtMs);
     s.toSend = this.#guest.dirtyPages();
     s.counted = this.#count(s.round === 1 ? this.scenario.dirtyCount.excessPages : 0);
     this.#guest.clearLog();
@@ -491,6 +493,7 @@ function freshState(scenario: NamedScenario): WorldState {
     planIndex: 0,
     roundPagesAtStart: 0,
     framesWalked: 0,
+    readAtMs: 0,
     pagesSent: 0,
     call: undefined,
     queued: undefined,

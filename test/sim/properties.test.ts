@@ -101,8 +101,10 @@ describe('simulated migrations', () => {
   it('keep events bounded whatever the size', () => {
     fc.assert(
       fc.property(...anyRun, (scenario, seed, script) => {
-        const { decisions, truth, summary } = runOf(scenario, seed, script);
-        expect(decisions).toBeLessThan(200 * (truth.rounds + 2));
+        const { records, truth, summary } = runOf(scenario, seed, script);
+        // A controller that answers every change with another one makes as many more as the latency of its calls allows.
+        const told = observationsOf(records).filter((o) => o.type !== 'cap-changed').length;
+        expect(told).toBeLessThan(130 * (truth.rounds + 2));
         expect(summary.totalSeconds).toBeCloseTo(truth.totalSeconds, 6);
       }),
     );
