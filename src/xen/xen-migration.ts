@@ -4,12 +4,12 @@ import type { Capabilities, DomainFacts } from '../core/goal.ts';
 import type { Observation } from '../core/observation.ts';
 import { goalFor } from '../core/options.ts';
 import { initialTrack, observe } from '../core/track.ts';
-import { type BytesPerSecond, type Ms, ms, type Pages, sendTime } from '../core/units.ts';
+import { type Ms, ms, type Pages } from '../core/units.ts';
 import type { Effect, Ending, Migration, RestoreResult } from '../host.ts';
 import type { CapSteering } from './cap-steering.ts';
 import { monotonicMs } from './clock.ts';
 import type { Xenctrl } from './libxenctrl.ts';
-import type { MigrateJob } from './migrate-job.ts';
+import { type EndingOptions, endingReader, sampleOf } from './migration-ending.ts';
 import type { PairSample } from './pair-store.ts';
 import { handoff } from './relay/handoff.ts';
 import type { RelayMessage } from './relay/protocol.ts';
@@ -27,7 +27,7 @@ export interface XenMigration extends Migration {
   learned(): PairSample | undefined;
 }
 
-export interface XenMigrationOptions {
+export interface XenMigrationOptions extends EndingOptions {
   readonly session: RelaySession;
   readonly domain: DomainFacts;
   readonly capabilities: Capabilities;
@@ -38,11 +38,7 @@ export interface XenMigrationOptions {
   /** What the dirty count held before this migration. */
   readonly staleDirtyPages?: Pages | undefined;
   readonly destination?: string | undefined;
-  /** The wrapped xl migrate: its hand-over lines tell when the guest ran at the destination. */
-  readonly job?: MigrateJob | undefined;
   readonly suspendWaitMs?: Ms | undefined;
-  /** Whether the domain has left this host; asked after a save that ended well without a job to tell. */
-  readonly hasLeft: () => Promise<boolean | undefined>;
   /** Ours and others' changes of the cap come in here from the steering. */
   readonly onCapChanged: (listener: (change: CapChange) => void) => void;
 }
@@ -51,7 +47,6 @@ export type CapChange = Omit<Extract<Observation, { type: 'cap-changed' }>, 'typ
 
 /** More observations than this unread: nobody reads them. */
 const WAITING_MAX = 65_536;
-const MESSAGE_ERROR_LEVEL = 8;
 const SUSPEND_WAIT_MS = ms(3000);
 
 /** One migration on this host: its relay's session, the looks from outside, and the cap, as one stream and one `apply`. */
@@ -192,77 +187,4 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
 async function unchanged(domain: DomainFacts, xenctrl: Xenctrl | undefined, capabilities: Capabilities): Promise<RestoreResult> {
   const cap = xenctrl?.getCap(domain.domid, capabilities.scheduler);
   return { restored: true, capAfter: cap === undefined ? null : capToXen(cap) };
-}
-
-/** How it ended, put together from the relay's last messages and, where we started it, from xl's own lines. */
-function endingReader(options: XenMigrationOptions) {
-  let completedAtMs: Ms | undefined;
-  let suspendedAtMs: Ms | undefined;
-  let passedOnAtMs: Ms | undefined;
-  let lastPages: Pages | undefined;
-  let saved = false;
-  let closed = false;
-  let why: string | undefined;
-  let firstError: string | undefined;
-  const fromJob = async (job: MigrateJob): Promise<Ending> => {
-    const result = await job.done;
-    const downtime = result.startedAtMs === undefined || passedOnAtMs === undefined ? undefined : ms(result.startedAtMs - passedOnAtMs);
-    if (result.migrated)
-      return { result: 'migrated', ...(downtime === undefined ? relayDowntime() : { downtimeMs: downtime, downtimeSource: 'handover' }) };
-    return {
-      result: saved && result.startedAtMs !== undefined ? 'unknown' : 'stayed',
-      reason: why ?? result.reason ?? firstError ?? 'xl migrate failed',
-    };
-  };
-  const relayDowntime = (): Partial<Ending> =>
-    completedAtMs === undefined || passedOnAtMs === undefined
-      ? {}
-      : { downtimeMs: ms(completedAtMs - passedOnAtMs), downtimeSource: 'relay' };
-  const fromRelay = async (): Promise<Ending> => {
-    if (!closed) return { result: 'unknown', reason: 'the relay was lost' };
-    if (!saved) return { result: 'stayed', reason: why ?? firstError ?? 'the save failed' };
-    const left = await options.hasLeft();
-    if (left === true) return { result: 'migrated', ...relayDowntime() };
-    return left === false
-      ? { result: 'stayed', reason: 'the save was complete, but the domain is still here: the hand-over failed' }
-      : { result: 'unknown', reason: 'the save was complete; whether the domain has left could not be read' };
-  };
-  return {
-    get suspendLatencyMs(): Ms | undefined {
-      return suspendedAtMs === undefined || passedOnAtMs === undefined ? undefined : ms(suspendedAtMs - passedOnAtMs);
-    },
-    get lastPages() {
-      return lastPages;
-    },
-    aborting(reason: string): void {
-      why ??= reason;
-    },
-    read(message: RelayMessage): void {
-      if (message.type === 'suspended') suspendedAtMs = message.atMs;
-      else if (message.type === 'stop-and-copy') lastPages = message.pagesToSend;
-      else if (message.type === 'log' && message.level >= MESSAGE_ERROR_LEVEL) firstError ??= message.text;
-      else if (message.type === 'end') closed = true;
-      else if (message.type === 'complete') {
-        saved = message.result === 0;
-        completedAtMs = message.atMs;
-      }
-    },
-    async settle(passedOn: Ms | undefined): Promise<Ending> {
-      passedOnAtMs = passedOn;
-      try {
-        return await (options.job === undefined ? fromRelay() : fromJob(options.job));
-      } catch (error) {
-        return { result: 'unknown', reason: error instanceof Error ? error.message : String(error) };
-      }
-    },
-  };
-}
-
-/** The fixed part of the observed downtime: what is neither the suspend nor sending the last pages. */
-function sampleOf(ending: Ending, seen: ReturnType<typeof endingReader>, rate: BytesPerSecond | undefined): PairSample | undefined {
-  const { suspendLatencyMs, lastPages } = seen;
-  if (ending.result !== 'migrated' || ending.downtimeSource !== 'handover' || ending.downtimeMs === undefined) return undefined;
-  if (suspendLatencyMs === undefined || lastPages === undefined || rate === undefined) return undefined;
-  const overhead = ending.downtimeMs - suspendLatencyMs - sendTime(lastPages, rate);
-  return { overheadMs: ms(Math.max(0, overhead)), suspendLatencyMs };
 }

@@ -1,0 +1,90 @@
+import { type BytesPerSecond, type Ms, ms, type Pages, sendTime } from '../core/units.ts';
+import type { Ending } from '../host.ts';
+import type { MigrateJob } from './migrate-job.ts';
+import type { PairSample } from './pair-store.ts';
+import type { RelayMessage } from './relay/protocol.ts';
+
+/** xentoollog's level of an error. */
+const MESSAGE_ERROR_LEVEL = 8;
+
+export interface EndingOptions {
+  /** The wrapped xl migrate: its hand-over lines tell when the guest ran at the destination. */
+  readonly job?: MigrateJob | undefined;
+  /** Whether the domain has left this host; asked after a save that ended well without a job to tell. */
+  readonly hasLeft: () => Promise<boolean | undefined>;
+}
+
+export type EndingReader = ReturnType<typeof endingReader>;
+
+/** How it ended, put together from the relay's last messages and, where we started it, from xl's own lines. */
+export function endingReader(options: EndingOptions) {
+  let completedAtMs: Ms | undefined;
+  let suspendedAtMs: Ms | undefined;
+  let passedOnAtMs: Ms | undefined;
+  let lastPages: Pages | undefined;
+  let saved = false;
+  let closed = false;
+  let why: string | undefined;
+  let firstError: string | undefined;
+  const fromJob = async (job: MigrateJob): Promise<Ending> => {
+    const result = await job.done;
+    const downtime = result.startedAtMs === undefined || passedOnAtMs === undefined ? undefined : ms(result.startedAtMs - passedOnAtMs);
+    if (result.migrated)
+      return { result: 'migrated', ...(downtime === undefined ? relayDowntime() : { downtimeMs: downtime, downtimeSource: 'handover' }) };
+    return {
+      result: saved && result.startedAtMs !== undefined ? 'unknown' : 'stayed',
+      reason: why ?? result.reason ?? firstError ?? 'xl migrate failed',
+    };
+  };
+  const relayDowntime = (): Partial<Ending> =>
+    completedAtMs === undefined || passedOnAtMs === undefined
+      ? {}
+      : { downtimeMs: ms(completedAtMs - passedOnAtMs), downtimeSource: 'relay' };
+  const fromRelay = async (): Promise<Ending> => {
+    if (!closed) return { result: 'unknown', reason: 'the relay was lost' };
+    if (!saved) return { result: 'stayed', reason: why ?? firstError ?? 'the save failed' };
+    const left = await options.hasLeft();
+    if (left === true) return { result: 'migrated', ...relayDowntime() };
+    return left === false
+      ? { result: 'stayed', reason: 'the save was complete, but the domain is still here: the hand-over failed' }
+      : { result: 'unknown', reason: 'the save was complete; whether the domain has left could not be read' };
+  };
+  return {
+    get suspendLatencyMs(): Ms | undefined {
+      return suspendedAtMs === undefined || passedOnAtMs === undefined ? undefined : ms(suspendedAtMs - passedOnAtMs);
+    },
+    get lastPages() {
+      return lastPages;
+    },
+    aborting(reason: string): void {
+      why ??= reason;
+    },
+    read(message: RelayMessage): void {
+      if (message.type === 'suspended') suspendedAtMs = message.atMs;
+      else if (message.type === 'stop-and-copy') lastPages = message.pagesToSend;
+      else if (message.type === 'log' && message.level >= MESSAGE_ERROR_LEVEL) firstError ??= message.text;
+      else if (message.type === 'end') closed = true;
+      else if (message.type === 'complete') {
+        saved = message.result === 0;
+        completedAtMs = message.atMs;
+      }
+    },
+    async settle(passedOn: Ms | undefined): Promise<Ending> {
+      passedOnAtMs = passedOn;
+      try {
+        return await (options.job === undefined ? fromRelay() : fromJob(options.job));
+      } catch (error) {
+        return { result: 'unknown', reason: error instanceof Error ? error.message : String(error) };
+      }
+    },
+  };
+}
+
+/** The fixed part of the observed downtime: what is neither the suspend nor sending the last pages. */
+export function sampleOf(ending: Ending, seen: EndingReader, rate: BytesPerSecond | undefined): PairSample | undefined {
+  const { suspendLatencyMs, lastPages } = seen;
+  if (ending.result !== 'migrated' || ending.downtimeSource !== 'handover' || ending.downtimeMs === undefined) return undefined;
+  if (suspendLatencyMs === undefined || lastPages === undefined || rate === undefined) return undefined;
+  const overhead = ending.downtimeMs - suspendLatencyMs - sendTime(lastPages, rate);
+  return { overheadMs: ms(Math.max(0, overhead)), suspendLatencyMs };
+}
