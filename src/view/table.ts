@@ -4,31 +4,33 @@ import { createColors } from './colors.ts';
 import { summaryRows } from './summary.ts';
 import { headLines, rowLines, type TableLayout, type Tone } from './table-row.ts';
 import { type Followed, follow, tableRows } from './table-rows.ts';
-import { columnsOf, filled, safeText, wrap } from './text.ts';
+import { clip, columnsOf, filled, safeText, wrap } from './text.ts';
 
 export interface TableOptions extends TableLayout {
   readonly color: boolean;
 }
 
+/** Beside its label a text has at least so many columns, else it goes below. */
+const TEXT_COLUMNS_MIN = 16;
+const INDENT = 2;
+
 /** The summary as a block of `label  text` lines. */
 export function summaryLines(summary: SummaryRecord, options: TableOptions): string[] {
   const paint = painter(options.color);
   const rows = summaryRows(summary);
-  const labels = Math.max(...rows.map(([label]) => columnsOf(label))) + 2;
-  const room = options.columns === undefined ? Number.POSITIVE_INFINITY : Math.max(8, options.columns - labels - 2);
-  const tone: Tone = summary.outcome === 'met' ? 'good' : 'bad';
-  const title = safeText(summary.domain);
-  return [
-    '',
-    ...(options.prefix ? wrap(title, options.columns ?? Number.POSITIVE_INFINITY) : []),
-    ...rows.flatMap(([label, text], index) => {
-      const [first = '', ...rest] = wrap(text, room);
-      const alarming = label === 'Cap' && !summary.capRestored;
-      const shown = index === 0 || alarming ? paint(first, alarming ? 'bad' : tone) : first;
-      return [`  ${filled(label, labels)}${shown}`, ...rest.map((line) => ' '.repeat(labels + 2) + line)];
-    }),
-    '',
-  ];
+  const columns = options.columns ?? Number.POSITIVE_INFINITY;
+  const labels = Math.max(...rows.map(([label]) => columnsOf(label))) + INDENT;
+  const beside = columns - labels - INDENT >= TEXT_COLUMNS_MIN;
+  const indent = beside ? labels + INDENT : 2 * INDENT;
+  const lines = rows.flatMap(([label, text], index) => {
+    const [first = '', ...rest] = wrap(text, Math.max(1, columns - indent));
+    const alarming = label === 'Cap' && !summary.capRestored;
+    const shown = index === 0 || alarming ? paint(first, summary.outcome === 'met' && !alarming ? 'good' : 'bad') : first;
+    const head = ' '.repeat(INDENT) + (beside ? filled(label, labels) : label);
+    const below = rest.map((line) => ' '.repeat(indent) + line);
+    return beside ? [head + shown, ...below] : [clip(head, columns), ' '.repeat(indent) + shown, ...below];
+  });
+  return ['', ...(options.prefix ? wrap(safeText(summary.domain), columns) : []), ...lines, ''];
 }
 
 /** Writes the table of all migrations whose records come: for `migrate` and `simulate`, and with `prefix` for the sidecar. */
