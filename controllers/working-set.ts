@@ -158,6 +158,13 @@ function impossible(state: WorkingSetState, view: Outlook, goal: Goal): Decision
   return end(goal, view, 'infeasible', text, { ...numbers, ...help.numbers });
 }
 
+/** The first round sends everything, and its dirtying levels off: throttling early in it costs most and buys least. */
+const FIRST_ROUND_FREE = 0.75;
+const ROUNDS_TO_COME = 3;
+
+const tooEarly = (guest: GuestView, { start }: Outlook): boolean =>
+  guest.round === 0 && start.roundsLeft >= ROUNDS_TO_COME && start.pagesLeft > (1 - FIRST_ROUND_FREE) * guest.pagesToSend;
+
 /** Caps inside and between rounds. */
 function steer(state: WorkingSetState, observation: Observation, view: Outlook, goal: Goal): [WorkingSetState, Decision] {
   const { course, forecast, likely } = view;
@@ -170,7 +177,7 @@ function steer(state: WorkingSetState, observation: Observation, view: Outlook, 
     lostMs: Math.round(course.lostMs),
   };
   const plan = `${course.rounds} more rounds leave ${numbers.lastPages} pages (${numbers.fitPages} fit)`;
-  if (course.speed >= FULL || likely.floorSpeed >= 1) {
+  if (course.speed >= FULL || likely.floorSpeed >= 1 || tooEarly(state.guest, view)) {
     const falling = state.falling && course.fallAt < 0 && course.rounds > 1;
     const ahead =
       course.lostMs > 0 ? `the guest runs free until the fall in ${Math.max(0, Math.ceil(course.fallAt))} rounds` : 'the guest runs free';

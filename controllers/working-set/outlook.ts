@@ -34,6 +34,12 @@ const ERROR_MIN = 0.02;
 const GATE_READ = 1.03;
 const GATE_READ_PAGES = 16;
 
+/** With so many rounds left the guest will be known better before it matters: only part of the range is feared. */
+const EARLY_ROUNDS = 4;
+const EARLY_CAUTION = 0.5;
+
+const roundsLeft = (guest: GuestView, goal: Goal): number => Math.max(1, (goal.capabilities.roundsMax ?? ROUNDS_OPEN) - guest.round);
+
 /** Everything that a decision is made of. */
 export interface Outlook {
   readonly likely: PlanModel;
@@ -52,13 +58,16 @@ export interface Outlook {
 export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boolean): Outlook | undefined {
   const rate = track.transferRate;
   if (rate === undefined || guest.curve.knots.length === 0 || guest.round < 0) return undefined;
+  const left = roundsLeft(guest, goal);
   const width = Math.max(ERROR_MIN, ERRORS_WIDE * guest.curve.error);
+  const caution = width * (left >= EARLY_ROUNDS ? EARLY_CAUTION : 1);
   const shapes = {
     low: shapeOf(calmest(guest.curve), 'low', Math.exp(-width)),
     value: shapeOf(guest.curve),
-    high: shapeOf(guest.curve, 'value', Math.exp(width)),
+    high: shapeOf(guest.curve, 'value', Math.exp(caution)),
   };
-  const fullRate = between(fullRateOf(shapes.low, 0.5), fullRateOf(shapes.value, 0.3), fullRateOf(shapes.high, 0.2));
+  const dirty = dirtyRange(guest, shapes);
+  const fullRate = fullRates(shapes, Math.min(dirty.value, pagesThatFit(goal.targetDowntimeMs, 0, rate.value, goal)), goal);
   const fit = fitting(guest, fullRate, rate, goal);
   const base = {
     deviceShare: guest.curve.deviceShare,
@@ -66,16 +75,17 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
     slew: slewOf(goal),
     latencyMs: goal.capabilities.actuatorLatencyMs as number,
     jitterMs: 0,
+    looks: goal.capabilities.peek && guest.looks > 0,
+    tailMs: goal.capabilities.tsliceMs + goal.capabilities.actuatorLatencyMs,
   };
   const likely: PlanModel = { ...base, ...fit.sure, shape: shapes.value, pagesPerMs: pageRate(rate.value) / 1000 };
   // By bad luck a parked guest gets one on-time more into a round than its mean.
   const jitterMs = (1 - base.floorSpeed) * onTimeMs(guest, goal);
   const careful: PlanModel = { ...likely, shape: shapes.high, pagesPerMs: pageRate(rate.low) / 1000, jitterMs };
   const hopeful: PlanModel = { ...base, ...fit.hoped, shape: shapes.low, pagesPerMs: pageRate(rate.high) / 1000 };
-  const dirty = dirtyRange(guest, shapes);
   const start = startOf(guest, track, goal, dirty.value);
-  const left = goal.deadlineMs === undefined ? Number.POSITIVE_INFINITY : goal.deadlineMs - (track.atMs - track.startedAtMs);
-  const course = cheapest(likely, careful, start, weightsOf(goal, falling), left);
+  const deadlineMs = goal.deadlineMs === undefined ? Number.POSITIVE_INFINITY : goal.deadlineMs - (track.atMs - track.startedAtMs);
+  const course = cheapest(likely, careful, start, weightsOf(goal, falling), deadlineMs);
   const best = lowest(likely, start);
   const bestCase = lowest(hopeful, { ...start, dirtyPages: dirty.low });
   const untouched = free(hopeful, { ...start, dirtyPages: dirty.low });
@@ -93,10 +103,25 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
   };
 }
 
-/** New pages per second at full speed in the first moments after the lift, with some of the hot set dirty already. */
-const SWITCH_MS = 60;
-const fullRateOf = (shape: Shape, entered: number): number =>
-  ((shape.at((1 + entered) * SWITCH_MS) - shape.at(entered * SWITCH_MS)) / SWITCH_MS) * 1000;
+/**
+ * New pages per second at full speed from the suspend request until the guest stands, when `dirty` already are: the curve is steepest where
+ * the log is empty.
+ */
+function fullRates(shapes: Shapes, dirty: number, goal: Goal): Estimate<number> {
+  const { tsliceMs, liftLatencyMs } = goal.capabilities;
+  const spanMs = tsliceMs + liftLatencyMs + goal.suspendLatencyMs.value;
+  const of = (shape: Shape): number => {
+    const entered = Math.min(shape.workFor(dirty), shape.workMax);
+    return ((shape.at(entered + spanMs) - shape.at(entered)) / spanMs) * 1000;
+  };
+  return between(of(shapes.low), of(shapes.value), of(shapes.high));
+}
+
+interface Shapes {
+  readonly low: Shape;
+  readonly value: Shape;
+  readonly high: Shape;
+}
 
 export const floorStall = (goal: Goal): number =>
   stallOf(floorPercent(goal), goal.domain.activeVcpus, goal.capabilities.scheduler, goal.capabilities.tsliceMs);
@@ -112,6 +137,7 @@ function fitting(guest: GuestView, full: Estimate<number>, rate: Estimate<BytesP
   const slicePages = (full.high * goal.capabilities.tsliceMs) / 1000;
   const joined = pagesThatSurelyFit(ms(target - stall), full.high, rate.low, goal);
   const direct = pagesThatSurelyFit(target, full.high, rate.low, goal);
+  const unlifted = pagesThatSurelyFit(target, full.high, rate.low, goal, ms(0));
   const hopedGoal: Goal = {
     ...goal,
     overheadMs: { ...goal.overheadMs, value: goal.overheadMs.low },
@@ -119,7 +145,7 @@ function fitting(guest: GuestView, full: Estimate<number>, rate: Estimate<BytesP
   };
   const hoped = pagesThatFit(target, full.low, rate.high, hopedGoal);
   return {
-    sure: { fitPages: read(Math.max(joined, direct - slicePages)), fitPagesFree: read(direct) },
+    sure: { fitPages: read(Math.max(joined, direct - slicePages)), fitPagesFree: read(unlifted) },
     hoped: { fitPages: hoped, fitPagesFree: hoped },
   };
 }
@@ -128,7 +154,7 @@ function fitting(guest: GuestView, full: Estimate<number>, rate: Estimate<BytesP
 const gateReading = (guest: GuestView, goal: Goal): number =>
   goal.capabilities.peek && guest.looks > 0 ? GATE_READ : Math.exp(Math.max(ERROR_MIN, ERRORS_WIDE * guest.curve.error));
 
-function dirtyRange(guest: GuestView, shapes: { readonly low: Shape; readonly value: Shape; readonly high: Shape }): Estimate<Pages> {
+function dirtyRange(guest: GuestView, shapes: Shapes): Estimate<Pages> {
   const value = dirtyIn(guest, shapes.value);
   if (guest.look === undefined) return between(pages(dirtyIn(guest, shapes.low)), pages(value), pages(dirtyIn(guest, shapes.high)));
   const grown = Math.max(0, value - guest.look.pages);
@@ -139,7 +165,7 @@ function dirtyRange(guest: GuestView, shapes: { readonly low: Shape; readonly va
 export function startOf(guest: GuestView, track: Track, goal: Goal, dirtyPages: number): PlanStart {
   const round = track.rounds.at(-1);
   const sent = round === undefined ? 0 : (track.bytesSent - round.bytesAtStart) / WIRE_BYTES_PER_PAGE;
-  const { policy, roundsMax } = goal.capabilities;
+  const { policy } = goal.capabilities;
   return {
     pagesLeft: Math.max(0, guest.pagesToSend - sent),
     dirtyPages,
@@ -147,7 +173,7 @@ export function startOf(guest: GuestView, track: Track, goal: Goal, dirtyPages: 
     timeMs: timeInRound(guest),
     speedBefore: guest.speedBefore,
     speedNow: speedIn(guest, track, goal),
-    roundsLeft: Math.max(1, (roundsMax ?? ROUNDS_OPEN) - guest.round),
+    roundsLeft: roundsLeft(guest, goal),
     openEnded: policy,
   };
 }

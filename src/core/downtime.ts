@@ -14,25 +14,27 @@ export const SUSPEND_PAGES_LOW = 220;
  *   latency + (dirty + fullRate × (lift + latency) + SUSPEND_PAGES) / transfer rate + overhead
  *
  * `fullRate` is the rate at which the unthrottled guest dirties *new* pages (pages/s): between the lift of the cap and the moment it
- * stands it runs at full speed.
+ * stands it runs at full speed. When within the call the lift takes effect is not known: at its end at best, at once at worst.
+ * `liftMs`: 0 when no cap has to be lifted.
  */
 export function predictDowntime(
   dirty: Estimate<Pages>,
   fullRate: Estimate<number>,
   rate: Estimate<BytesPerSecond>,
   goal: Goal,
+  liftMs: Ms = goal.capabilities.liftLatencyMs,
 ): Estimate<Ms> {
   const latency = goal.suspendLatencyMs;
-  const lift = goal.capabilities.liftLatencyMs;
   const populated = goal.domain.populatedPages;
-  const one = (d: number, full: number, lat: number, bps: BytesPerSecond, overhead: number, own: number): Ms => {
-    const last = Math.min(populated, d + (full * (lift + lat)) / 1000 + own);
+  const one = (d: number, full: number, runs: number, lat: number, bps: BytesPerSecond, overhead: number, own: number): Ms => {
+    const last = Math.min(populated, d + (full * runs) / 1000 + own);
     return ms(lat + sendTime(pages(last), bps) + overhead);
   };
+  const { low, value, high } = latency;
   return between(
-    one(dirty.low, fullRate.low, latency.low, rate.high, goal.overheadMs.low, SUSPEND_PAGES_LOW),
-    one(dirty.value, fullRate.value, latency.value, rate.value, goal.overheadMs.value, SUSPEND_PAGES),
-    one(dirty.high, fullRate.high, latency.high, rate.low, goal.overheadMs.high, SUSPEND_PAGES_HIGH),
+    one(dirty.low, fullRate.low, low, low, rate.high, goal.overheadMs.low, SUSPEND_PAGES_LOW),
+    one(dirty.value, fullRate.value, liftMs / 2 + value, value, rate.value, goal.overheadMs.value, SUSPEND_PAGES),
+    one(dirty.high, fullRate.high, liftMs + high, high, rate.low, goal.overheadMs.high, SUSPEND_PAGES_HIGH),
   );
 }
 
@@ -49,10 +51,16 @@ export function pagesThatFit(target: Ms, fullRate: number, rate: BytesPerSecond,
  * The most pages that may be dirty at the suspend request so that even the upper predicted downtime fits `target` (it errs on every side:
  * slowest rate, longest latency and overhead); 0 when not even none fits.
  */
-export function pagesThatSurelyFit(target: Ms, fullRateHigh: number, rateLow: BytesPerSecond, goal: Goal): Pages {
+export function pagesThatSurelyFit(
+  target: Ms,
+  fullRateHigh: number,
+  rateLow: BytesPerSecond,
+  goal: Goal,
+  liftMs: Ms = goal.capabilities.liftLatencyMs,
+): Pages {
   const latency = goal.suspendLatencyMs.high;
   const left = target - latency - goal.overheadMs.high;
   if (left <= 0) return pages(0);
   const sendable = left / sendTime(pages(1), rateLow);
-  return pages(Math.max(0, sendable - (fullRateHigh * (goal.capabilities.liftLatencyMs + latency)) / 1000 - SUSPEND_PAGES_HIGH));
+  return pages(Math.max(0, sendable - (fullRateHigh * (liftMs + latency)) / 1000 - SUSPEND_PAGES_HIGH));
 }

@@ -36,8 +36,9 @@ export function dirtyNow(track: Track): Estimate<Pages> | undefined {
 export function forecastNow(track: Track, goal: Goal): Forecast | undefined {
   const dirty = dirtyNow(track);
   if (dirty === undefined || track.transferRate === undefined) return undefined;
-  const downtimeMs = predictDowntime(dirty, fullDirtyRate(track), track.transferRate, goal);
-  return { downtimeMs, guestGapMs: ms(downtimeMs.high + lastStall(track, goal)) };
+  const stallMs = lastStall(track, goal);
+  const downtimeMs = predictDowntime(dirty, fullDirtyRate(track), track.transferRate, goal, liftNeeded(stallMs, goal));
+  return { downtimeMs, guestGapMs: ms(downtimeMs.high + stallMs) };
 }
 
 /** The longest stall that may directly precede the suspension: that of the cap in force, 0 without one that bites. */
@@ -47,6 +48,9 @@ export function lastStall(track: Track, goal: Goal): Ms {
   if (percent >= ceiling) return ms(0);
   return stallOf(percent, goal.domain.activeVcpus, goal.capabilities.scheduler, goal.capabilities.tsliceMs);
 }
+
+/** A cap that does not bite need not be lifted. */
+const liftNeeded = (stallMs: Ms, goal: Goal): Ms => (stallMs > 0 ? goal.capabilities.liftLatencyMs : ms(0));
 
 /** What a suspension now would take: at once, and when the guest runs uncapped for a slice before. */
 export interface Suspension {
@@ -74,8 +78,9 @@ export function judge(
     pages(dirty.value + fullRate.value * slice),
     pages(dirty.high + fullRate.high * slice),
   );
-  const downtimeMs = predictDowntime(dirty, fullRate, rate, goal);
-  const afterSliceMs = predictDowntime(later, fullRate, rate, goal);
+  const liftMs = liftNeeded(stallMs, goal);
+  const downtimeMs = predictDowntime(dirty, fullRate, rate, goal, liftMs);
+  const afterSliceMs = predictDowntime(later, fullRate, rate, goal, liftMs);
   const target = goal.targetDowntimeMs;
   const fits = downtimeMs.high + stallMs <= target ? 'now' : stallMs > 0 && afterSliceMs.high <= target ? 'after-slice' : 'no';
   return { downtimeMs, afterSliceMs, stallMs, fits };

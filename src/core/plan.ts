@@ -15,8 +15,12 @@ export interface PlanModel {
   readonly fitPages: number;
   /** The same after a free one: no stall joins the downtime. */
   readonly fitPagesFree: number;
-  /** Work that parking may add to a round by bad luck, ms at the floor. */
+  /** Work that parking may add to a round by bad luck, ms. */
   readonly jitterMs: number;
+  /** The dirty count can be read inside the round. */
+  readonly looks: boolean;
+  /** A free end of the last round is at least this long, ms: the guest has run for a slice before it is suspended. */
+  readonly tailMs: number;
 }
 
 /** Where a migration stands inside its current round. */
@@ -71,42 +75,88 @@ export function follow(model: PlanModel, start: PlanStart, fallAt: number): Cour
   for (let i = 0; i < start.roundsLeft; i++) {
     const spanMs = Math.max(ROUND_MS_MIN, pagesToSend / model.pagesPerMs);
     const limit = Math.max(model.floorSpeed, model.slew * before);
-    const sofar = i === 0 ? start : { dirtyPages: 0, workMs: 0, timeMs: 0 };
-    const lagMs = Math.min(model.latencyMs, spanMs);
-    const after = (speed: number): number => {
-      const lag = speed === inForce ? 0 : (inForce - speed) * lagMs;
-      const work = Math.min(spanMs, speed * spanMs + lag + (speed < 1 ? model.jitterMs : 0));
-      return sofar.timeMs > 0
-        ? dirtiedFrom(model.shape, model.deviceShare, sofar.dirtyPages, sofar, work, spanMs)
-        : dirtiedAfter(model.shape, model.deviceShare, work, spanMs);
-    };
+    const round: RoundAhead = { spanMs, limit, inForce, sofar: i === 0 ? start : FRESH };
     let speed = Math.max(limit, wished(i, fallAt, model.slew, model.floorSpeed));
-    let next = after(speed);
-    const last = i === start.roundsLeft - 1 || (start.openEnded && after(limit) <= model.fitPages);
-    if (last) {
-      speed = after(1) <= model.fitPagesFree ? 1 : fastest(after, limit, model.fitPages);
-      next = after(speed);
+    const end = i === start.roundsLeft - 1 || start.openEnded ? lastRound(model, round) : undefined;
+    const last = i === start.roundsLeft - 1 || (end?.fits === true && (speed < 1 || end.speed === 1));
+    let mean = speed;
+    if (last && end !== undefined) {
+      speed = end.now;
+      mean = end.speed;
     }
     if (i === 0) first = speed;
-    lostMs += (1 - speed) * spanMs;
+    lostMs += (1 - mean) * spanMs;
     timeMs += spanMs;
-    dirty = next;
-    const fits = dirty <= (speed === 1 ? model.fitPagesFree : model.fitPages);
-    if (last) return { fallAt, speed: first, lostMs, timeMs, rounds: i + 1, lastPages: dirty, fits };
-    before = (sofar.workMs + speed * spanMs) / (sofar.timeMs + spanMs);
+    if (last && end !== undefined) return { fallAt, speed: first, lostMs, timeMs, rounds: i + 1, lastPages: end.pages, fits: end.fits };
+    dirty = after(model, round, speed, 0);
+    before = (round.sofar.workMs + speed * spanMs) / (round.sofar.timeMs + spanMs);
     inForce = speed;
     pagesToSend = dirty;
   }
-  return { fallAt, speed: first, lostMs, timeMs, rounds: 0, lastPages: dirty, fits: dirty <= model.fitPagesFree };
+  return { fallAt, speed: first, lostMs, timeMs, rounds: 0, lastPages: dirty, fits: false };
 }
 
+interface RoundAhead {
+  readonly spanMs: number;
+  readonly limit: number;
+  readonly inForce: number;
+  readonly sofar: Pick<PlanStart, 'dirtyPages' | 'workMs' | 'timeMs'>;
+}
+
+const FRESH = { dirtyPages: 0, workMs: 0, timeMs: 0 };
+
+/** Pages dirty at the end of a round that goes on at `speed`. */
+function after(model: PlanModel, { spanMs, inForce, sofar }: RoundAhead, speed: number, extraMs: number): number {
+  const lag = (inForce - speed) * Math.min(model.latencyMs, spanMs);
+  const work = Math.min(spanMs, speed * spanMs + lag + extraMs);
+  return sofar.timeMs > 0
+    ? dirtiedFrom(model.shape, model.deviceShare, sofar.dirtyPages, sofar, work, spanMs)
+    : dirtiedAfter(model.shape, model.deviceShare, work, spanMs);
+}
+
+interface LastRound {
+  /** Speed at once, and mean of the round. */
+  readonly now: number;
+  readonly speed: number;
+  readonly pages: number;
+  readonly fits: boolean;
+}
+
+/**
+ * How a last round goes: free when that fits; else slow to the limit first and free as soon as the rest of the round may be. So no parking
+ * blurs the count at its end and no stall joins the downtime; what it costs is the same, in whichever order. Where only all of the round at
+ * the limit fits, that. Without looks into the round there is no right moment to let go: an even speed.
+ */
+function lastRound(model: PlanModel, round: RoundAhead): LastRound {
+  const { spanMs, limit } = round;
+  const freePages = after(model, round, 1, 0);
+  const slack = model.looks && round.inForce < 1 ? 1 - LET_GO : 1;
+  if (freePages <= slack * model.fitPagesFree) return { now: 1, speed: 1, pages: freePages, fits: true };
+  if (limit >= 1) return { now: 1, speed: 1, pages: freePages, fits: false };
+  const tail = limit + (1 - limit) * Math.min(1, model.tailMs / spanMs);
+  const released = model.looks ? after(model, round, tail, 0) : Number.POSITIVE_INFINITY;
+  const most = slack * model.fitPagesFree;
+  if (released <= most) {
+    const speed = fastest((s) => after(model, round, s, 0), tail, most);
+    return { now: limit, speed, pages: after(model, round, speed, 0), fits: true };
+  }
+  const luck = (speed: number): number => after(model, round, speed, model.jitterMs);
+  const slowest = luck(limit);
+  if (slowest > model.fitPages) return { now: limit, speed: limit, pages: after(model, round, limit, 0), fits: false };
+  const speed = model.looks ? limit : fastest(luck, limit, model.fitPages);
+  return { now: speed, speed, pages: after(model, round, speed, 0), fits: true };
+}
+
+/** A last round is let go with this share of what fits to spare: rate and counts still move until the suspend. */
+const LET_GO = 0.07;
+
 /** The highest speed of at least `limit` after which at most `most` pages are dirty; `limit` when none is. */
-function fastest(after: (speed: number) => number, limit: number, most: number): number {
+function fastest(dirtied: (speed: number) => number, limit: number, most: number): number {
   let low = limit;
   let high = 1;
-  for (let k = 0; k < 10; k++) {
+  for (let k = 0; k < 8; k++) {
     const middle = (low + high) / 2;
-    if (after(middle) <= most) low = middle;
+    if (dirtied(middle) <= most) low = middle;
     else high = middle;
   }
   return low;
@@ -122,8 +172,8 @@ export const free = (model: PlanModel, start: PlanStart): Course => follow(model
 const depth = (model: PlanModel): number =>
   model.floorSpeed >= 1 ? 0 : model.slew > 0 ? Math.log(model.floorSpeed) / Math.log(model.slew) : 1;
 
-/** Finer than this the cost no longer tells courses apart. */
-const STEP_ROUNDS = 0.25;
+/** Steps of `fallAt`: with a slew limit the ramp can start anywhere; straight to the floor it starts with a round, slack is kept for the last. */
+const stepOf = (model: PlanModel): number => (model.slew > 0 ? 0.25 : 1);
 /** With open-ended rounds nobody plans a fall further ahead: by then the guest has changed. */
 const AHEAD_MAX = 4;
 
@@ -140,19 +190,19 @@ export interface Weights {
 const SAME_SPEED = 0.12;
 
 /**
- * The cheapest course: least lost work plus weighted time by the likely model, among those that fit by the cautious one too. Without any
- * that is safe: those that fit by the likely model; without those the lowest. `deadlineMs`: time left.
+ * The cheapest course: least lost work plus weighted time by the likely model, among those that fit by the cautious one. When none is
+ * safe, the one that leaves least. `deadlineMs`: time left.
  */
 export function cheapest(likely: PlanModel, cautious: PlanModel, start: PlanStart, weights: Weights, deadlineMs: number): Course {
   const from = -Math.ceil(depth(likely)) - 1;
   const to = start.openEnded ? Math.min(AHEAD_MAX, start.roundsLeft) : start.roundsLeft;
   let best: Course | undefined;
   let bestCost = Number.POSITIVE_INFINITY;
-  for (let fallAt = from; fallAt <= to; fallAt += STEP_ROUNDS) {
+  for (let fallAt = from; fallAt <= to; fallAt += stepOf(likely)) {
     const safe = follow(cautious, start, fallAt);
     const course = follow(likely, start, fallAt);
     const late = course.timeMs > deadlineMs ? 1e7 : 0;
-    const misses = (safe.fits ? 0 : 1e9) + (course.fits ? 0 : 1e12 + course.lastPages * 1e3);
+    const misses = safe.fits ? 0 : 1e9 * (1 + safe.lastPages);
     // The speed of the round that runs is the cautious one: it is the last chance to be wrong about it.
     const lost = fallAt >= 0 && course.lostMs > 0 ? course.lostMs * weights.release : course.lostMs;
     const stays = Math.abs(course.speed - start.speedNow) < SAME_SPEED * start.speedNow ? weights.change : 1;
