@@ -120,6 +120,8 @@ export function steerCap(options: SteeringOptions): CapSteering {
       if (sameCap(now, original)) return { restored: true, capAfter: capToXen(now) };
       if (handsOff !== undefined || !isOurs(now)) return { restored: true, capAfter: capToXen(now), hint: othersText(now, original) };
       const { latencyMs } = await actuator.set(original, { lift: true });
+      const after = await actuator.read();
+      if (!sameCap(after, original)) throw new Error(`the cap was set to ${showCap(original)} but reads ${showCap(after)}`);
       options.onChanged(original, 'us', latencyMs);
       return { restored: true, capAfter: capToXen(original) };
     } catch (error) {

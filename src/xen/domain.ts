@@ -17,6 +17,8 @@ export interface XenDomain {
   /** Of credit1, whose timeslice is the pool's. */
   readonly pool?: string;
   readonly tsliceMs: Ms;
+  /** What a call of xl costs on this host when nothing is in its way: the quickest of those made here. */
+  readonly xlCallMs: Ms;
   /** Why no cap can be set: then this migration can only be observed. */
   readonly observeOnly?: string;
 }
@@ -25,6 +27,27 @@ export interface XenDomain {
 const SPECIAL_PAGES = 16;
 /** Xen's default (CSCHED_DEFAULT_TSLICE_MS). */
 const TSLICE_DEFAULT_MS = ms(30);
+
+/** xl with a memory of its quickest call. */
+export interface TimedXl {
+  readonly xl: RunXl;
+  quickestMs(): Ms;
+}
+
+/** A call of xl on hardware, until one was made. */
+const XL_CALL_MS = 20;
+
+export function timedXl(run: RunXl): TimedXl {
+  let quickest: number | undefined;
+  return {
+    xl: async (args) => {
+      const result = await run(args);
+      quickest = Math.min(quickest ?? result.tookMs, result.tookMs);
+      return result;
+    },
+    quickestMs: () => ms(quickest ?? XL_CALL_MS),
+  };
+}
 
 /** All domains of this host. Throws XthrottleError('noXl') without xl, root or Xen. */
 export const listDomains = async (xl: RunXl): Promise<readonly DomainConfig[]> => parseDomains(await xlOutput(xl, ['list', '-l']));
@@ -83,7 +106,8 @@ export async function assertLoggable(domain: DomainConfig, xl: RunXl): Promise<v
  * The facts that a controller needs of a domain, with as few calls of xl as they need: a migration has begun already when a relay asks.
  * `onlineVcpus` saves one where it is known. Throws XthrottleError as xl's answers say.
  */
-export async function describeDomain(domain: DomainConfig, xl: RunXl, onlineVcpus?: number): Promise<XenDomain> {
+export async function describeDomain(domain: DomainConfig, timed: TimedXl, onlineVcpus?: number): Promise<XenDomain> {
+  const { xl } = timed;
   const scheduler: SchedulerName = isCapping(domain.scheduler) ? domain.scheduler : 'other';
   const capOriginal: Cap = domain.cap === undefined ? UNCAPPED : capFromXen(domain.cap);
   const online = onlineVcpus ?? (await countOnline(domain, xl));
@@ -101,6 +125,7 @@ export async function describeDomain(domain: DomainConfig, xl: RunXl, onlineVcpu
     scheduler,
     schedulerText: domain.scheduler,
     ...(scheduler === 'credit' ? await poolOf(domain, xl) : { tsliceMs: TSLICE_DEFAULT_MS }),
+    xlCallMs: timed.quickestMs(),
     ...(scheduler === 'other' ? { observeOnly: noCaps(domain) } : {}),
   };
 }
@@ -123,10 +148,12 @@ const noCaps = (domain: DomainConfig): string =>
   `it runs under the scheduler ${printable(domain.scheduler)}, which has no caps: only observing (credit and credit2 have them)`;
 
 /** All the checks before a wrapped migration, and the facts. Throws XthrottleError with a hint; nothing was changed. */
-export async function preflight(wanted: string, xl: RunXl): Promise<XenDomain> {
+export async function preflight(wanted: string, run: RunXl): Promise<XenDomain> {
+  const timed = timedXl(run);
+  const { xl } = timed;
   const domains = await listDomains(xl);
   const domain = findDomain(domains, wanted);
   assertMigratable(domain, domains);
   await assertLoggable(domain, xl);
-  return describeDomain(domain, xl);
+  return describeDomain(domain, timed);
 }

@@ -5,7 +5,7 @@ import type { Host } from '../host.ts';
 import { createActuator } from './cap-actuator.ts';
 import { isCapping } from './cap-calls.ts';
 import { type CapSteering, steerCap } from './cap-steering.ts';
-import { describeDomain, isHere, type XenDomain } from './domain.ts';
+import { describeDomain, isHere, timedXl, type XenDomain } from './domain.ts';
 import { type Guard, type GuardOptions, startGuard } from './guard.ts';
 import { createJournal, type Journal, stateDirectory } from './journal.ts';
 import type { Xenctrl } from './libxenctrl.ts';
@@ -46,8 +46,6 @@ export interface XenHost extends Host {
 const STOCK_ROUNDS = 5;
 /** A lift through libxenctrl with its reading before and after: 4 ms in the emulator, where a call takes 1 ms. */
 const LIFT_LIBRARY_MS = ms(4);
-/** An xl call on hardware, where none was timed. */
-const XL_CALL_MS = 20;
 const LEFT_POLL_MS = 500;
 const LEFT_POLLS = 30;
 
@@ -77,6 +75,7 @@ export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
     ),
     wrap(job, destination, domain) {
       wrapped = { job, destination, domain };
+      if (options.observe !== true) void guards.ensure();
       const over = () => void server.close();
       job.done.then(over, over);
     },
@@ -107,10 +106,9 @@ async function openMigration(session: RelaySession, context: Context): Promise<X
   const { domid } = session.hello;
   // At once: soon the count has this migration's pages in it.
   const staleDirtyPages = xenctrl?.dirtyPages(domid);
-  const { xl, quickestMs } = timed(options.xl);
-  const domain = await domainOf(session, { ...context, options: { ...options, xl } });
+  const domain = await domainOf(session, context);
   if (domain === undefined) return undefined;
-  const { facts, scheduler } = domain;
+  const { facts, scheduler, xlCallMs } = domain;
   const listeners = new Set<(change: CapChange) => void>();
   const { steering, observeOnly } = await steeringOf(domain, session, context, (change) => {
     for (const listener of listeners) listener(change);
@@ -126,8 +124,8 @@ async function openMigration(session: RelaySession, context: Context): Promise<X
       policy: session.hello.policy,
       ...(session.hello.policy ? {} : { roundsMax: STOCK_ROUNDS }),
       actuator: steering !== undefined,
-      actuatorLatencyMs: fast ? quickestMs() : ms(2 * quickestMs()),
-      liftLatencyMs: fast ? LIFT_LIBRARY_MS : ms(2 * quickestMs()),
+      actuatorLatencyMs: fast ? xlCallMs : ms(2 * xlCallMs),
+      liftLatencyMs: fast ? LIFT_LIBRARY_MS : ms(2 * xlCallMs),
       scheduler,
       tsliceMs: domain.tsliceMs,
     },
@@ -146,7 +144,8 @@ async function openMigration(session: RelaySession, context: Context): Promise<X
 /** The domain of a session, unless it is not to be controlled. */
 async function domainOf(session: RelaySession, context: Context): Promise<XenDomain | undefined> {
   const { options, directory, wrapped } = context;
-  const { xl, xenctrl } = options;
+  const timed = timedXl(options.xl);
+  const { xl } = timed;
   const { domid } = session.hello;
   if (wrapped?.domain?.facts.domid === domid) return wrapped.domain;
   const readConfig = async () => parseDomains(await xlOutput(xl, ['list', '-l', String(domid)])).find((d) => d.domid === domid);
@@ -162,20 +161,7 @@ async function domainOf(session: RelaySession, context: Context): Promise<XenDom
     const left = await restoreLeftovers({ xl, directory, domain: config.uuid });
     if (left.some((outcome) => outcome.verdict === 'restored')) config = (await readConfig()) ?? config;
   }
-  return describeDomain(config, xl, xenctrl?.cpu(domid, config.vcpusMax)?.onlineVcpus);
-}
-
-/** xl with a memory of its quickest call: what a call costs here when nothing is in its way. */
-function timed(xl: RunXl): { readonly xl: RunXl; readonly quickestMs: () => Ms } {
-  let quickest = Number.POSITIVE_INFINITY;
-  return {
-    xl: async (args) => {
-      const result = await xl(args);
-      quickest = Math.min(quickest, result.tookMs);
-      return result;
-    },
-    quickestMs: () => ms(Number.isFinite(quickest) ? quickest : XL_CALL_MS),
-  };
+  return describeDomain(config, timed, options.xenctrl?.cpu(domid, config.vcpusMax)?.onlineVcpus);
 }
 
 /** The steering of a domain's cap, or why there is none. */
