@@ -71,6 +71,16 @@ describe('aggregate', () => {
     expect(a).toMatchObject({ grantedAbove: 1, stallsAboveAllowed: 1, stallMaxMs: 202 });
   });
 
+  it('counts gaps above the target where the downtime met it', () => {
+    const a = of(
+      result([row({ gapMs: 201 })]),
+      result([row({ gapMs: 200 })]),
+      result([row({ gapMs: 900, attained: false })]),
+      result([row({ gapMs: null })]),
+    );
+    expect(a.gapsAboveTarget).toBe(1);
+  });
+
   it('takes the prediction error against what was observed', () => {
     const a = of(result([row({ predictedMs: 180, observedMs: 200 })]), result([row({ predictedMs: null })]));
     expect(a.predictionErrorP90).toBeCloseTo(0.1);

@@ -47,6 +47,8 @@ export interface Aggregate {
   readonly rounds: Spread;
   readonly stallMaxMs: number;
   readonly stallsAboveAllowed: number;
+  /** Met by the downtime, but a stall that joined it made the guest's gap longer than the target. */
+  readonly gapsAboveTarget: number;
   readonly predictionErrorP90: number | null;
   readonly nPredicted: number;
 }
@@ -99,6 +101,7 @@ export function aggregate(results: readonly CaseResult[], variant: string): Aggr
     rounds: spread(pairs.map((p) => p.row.rounds)),
     stallMaxMs: Math.max(0, ...pairs.map((p) => p.row.stallMs)),
     stallsAboveAllowed: pairs.filter(({ row }) => row.stallMs > row.stallAllowedMs + STALL_SLACK_MS).length,
+    gapsAboveTarget: pairs.filter(({ row }) => row.attained && row.gapMs !== null && row.gapMs > row.targetMs).length,
     predictionErrorP90: quantile(errors, 0.9),
     nPredicted: errors.length,
   };

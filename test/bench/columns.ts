@@ -24,6 +24,7 @@ export const COLUMNS: readonly Column[] = [
   { head: 'error p90', of: (a) => (a.predictionErrorP90 === null ? '–' : `${(100 * a.predictionErrorP90).toFixed(0)} %`) },
   { head: 'rounds', of: (a) => pair(a.rounds, 0) },
   { head: 'stall ms', of: (a) => `${a.stallMaxMs.toFixed(0)}${a.stallsAboveAllowed === 0 ? '' : ` (${a.stallsAboveAllowed} above)`}` },
+  { head: 'gap above', of: (a) => String(a.gapsAboveTarget) },
   { head: 'no-go in time', of: (a) => share(a.verdictInTime, a.infeasible) },
   { head: 'wrong', of: (a) => String(a.wrongVerdicts) },
 ];
@@ -31,5 +32,5 @@ export const COLUMNS: readonly Column[] = [
 export const LEGEND = [
   'Pairs are median / 95th percentile; × is against the clairvoyant planner under the same limits, (c + ε)/(p + ε), ε = 1 % of the guest time of its migration, over the N in brackets that both attain.',
   'feasible: the planner attains 0.75 × target within 0.75 × rounds; reachable: it attains the target at all. lost: seconds of the guest’s own time that throttling withheld.',
-  'vs QEMU: geometric mean of lost work against auto-converge where both attain and either throttled. no-go in time: not reachable, and said so in rounds 0 or 1. wrong: feasible, but called infeasible or given up.',
+  'vs QEMU: geometric mean of lost work against auto-converge where both attain and either throttled. no-go in time: not reachable, and said so in rounds 0 or 1. gap above: the downtime met the target, but with the stall before it the guest stood longer. wrong: feasible, but called infeasible or given up.',
 ] as const;

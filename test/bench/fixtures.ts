@@ -15,6 +15,7 @@ export const row = (patch: Partial<Row> = {}): Row => ({
   predictedHighMs: 180,
   lostSeconds: 0,
   stallMs: 0,
+  gapMs: 150,
   stallAllowedMs: 200,
   totalSeconds: 100,
   bytes: 1e9,

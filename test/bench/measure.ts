@@ -23,6 +23,8 @@ export interface Row {
   /** Seconds of the guest's time: ∫ (1 − speed) dt. */
   readonly lostSeconds: number;
   readonly stallMs: number;
+  /** The standstill around the switch-over: downtime, and a stall that joins it; null without one. */
+  readonly gapMs: number | null;
   readonly stallAllowedMs: number;
   readonly totalSeconds: number;
   readonly bytes: number;
@@ -117,6 +119,7 @@ function readings({ summary, truth, goal, decisions }: SimResult, seen: Seen) {
     predictedHighMs: summary.predictedDowntimeRangeMs?.high ?? null,
     lostSeconds: truth.lostGuestSeconds,
     stallMs: truth.longestStallMs,
+    gapMs: truth.switchOverGapMs,
     stallAllowedMs: goal.maxStallMs,
     totalSeconds: truth.totalSeconds,
     bytes: truth.bytesSent,
