@@ -23,8 +23,8 @@ export function report(traces: readonly MigrationTrace[], options: ReportOptions
   const stories = traces.map(storyOf);
   const [only] = stories;
   const title = stories.length === 1 && only !== undefined ? `Live migration of ${titleOf(only)}` : `${stories.length} live migrations`;
-  const style = `${asset('uPlot.min.css')}\n${asset('page.css')}`;
-  const script = `${asset('uPlot.iife.min.js')}\n${asset('page.js')}`;
+  const style = `${uplot('uplot.css', 'uPlot.min.css')}\n${own('page.css')}`;
+  const script = `${uplot('uplot.cjs', 'uPlot.iife.min.js')}\n${own('page.cjs')}`;
   const policy = `default-src 'none'; script-src '${hashOf(script)}'; style-src '${hashOf(style)}'; base-uri 'none'; form-action 'none'`;
   const notes = options.notes ?? [];
   const page = html`<!doctype html>
@@ -54,12 +54,17 @@ ${stories.map((story, i) => runSection(story, i, stories.length === 1))}
 
 const hashOf = (text: string): string => `sha256-${createHash('sha256').update(text).digest('base64')}`;
 
-/** Our own files, and uPlot's: copied beside ours by the build, from its package when we run from source. */
-function asset(name: string): string {
-  const own = assetPath(`src/view/assets/${name}`);
-  const path = existsSync(own) ? own : createRequire(import.meta.url).resolve(`uplot/dist/${name}`);
-  // What stands inside <script> and <style> must not end them.
-  return readFileSync(path, 'utf8')
+/** Our own script and style; `.cjs`, so that build and bundle take it for an asset and not for a module of ours. */
+const own = (name: string): string => embeddable(assetPath(`src/view/assets/${name}`));
+
+/** uPlot's: copied beside ours where the build did so, else from its package. */
+function uplot(copied: string, original: string): string {
+  const path = assetPath(`src/view/assets/${copied}`);
+  return embeddable(existsSync(path) ? path : createRequire(import.meta.url).resolve(`uplot/dist/${original}`));
+}
+
+/** What stands inside <script> and <style> must not end them. */
+const embeddable = (path: string): string =>
+  readFileSync(path, 'utf8')
     .trim()
     .replace(/<\/(script|style)/gi, '<\\/$1');
-}
