@@ -5,7 +5,13 @@ export default defineConfig({
     projects: [
       // Node alone: what `npm test` runs.
       {
-        test: { name: 'unit', include: ['test/**/*.test.ts'], exclude: ['test/xen/lab/**', 'test/e2e/**'], setupFiles: ['test/setup.ts'] },
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/xen/lab/**', 'test/e2e/**'],
+          testTimeout: 60_000,
+          setupFiles: ['test/setup.ts'],
+        },
       },
       // Real Prometheus and Chromium, from Debian's packages.
       { test: { name: 'e2e', include: ['test/e2e/**/*.test.ts'], testTimeout: 180_000, hookTimeout: 120_000, fileParallelism: false } },

@@ -6,6 +6,7 @@ import type { Goal } from './core/goal.ts';
 import type { Observation } from './core/observation.ts';
 import { RECORD_VERSION, type RecordSink, type StartRecord, type SummaryRecord } from './core/record.ts';
 import { type Step, type Stepper, stepper } from './core/step.ts';
+import { stockDecision } from './core/stock.ts';
 import { initialTally, summarise, type Tally, tally } from './core/summary.ts';
 import type { Ending, Migration, RestoreResult } from './host.ts';
 
@@ -53,7 +54,7 @@ export async function control(migration: Migration, options: ControlOptions): Pr
   const frames$ = migration.observations$.pipe(
     options.release$ === undefined ? tap() : takeUntil(options.release$),
     tap((observation) => sink.write({ type: 'observation', id, observation })),
-    scan((frame, observation) => advance(frame, observation, steps, wishes, goal), last),
+    scan((frame, observation) => advance(frame, observation, steps, wishes, options), last),
     tap((frame) => {
       last = frame;
       sink.write({ type: 'decision', id, atMs: frame.tally.atMs, decision: frame.step.decision });
@@ -130,11 +131,23 @@ function startRecord(migration: Migration, options: ControlOptions): StartRecord
   };
 }
 
-function advance(frame: Frame, observation: Observation, steps: Stepper, wishes: Wishes, goal: Goal): Frame {
+function advance(frame: Frame, observation: Observation, steps: Stepper, wishes: Wishes, { goal, observe }: ControlOptions): Frame {
   const decided = steps.next(frame.step, observation);
   const step =
     wishes.aborting === undefined ? decided : { ...decided, decision: abortAnswer(decided.decision, observation, wishes.aborting) };
-  return { step, observation, tally: tally(frame.tally, observation, step.decision, goal), sequence: frame.sequence + 1 };
+  return {
+    step,
+    observation,
+    tally: observed(tally(frame.tally, observation, step.decision, goal), observe === true),
+    sequence: frame.sequence + 1,
+  };
+}
+
+/** An abort that was only thought of is none. */
+function observed(sum: Tally, observing: boolean): Tally {
+  if (!observing || sum.abortDecision === undefined) return sum;
+  const { abortDecision: _, ...rest } = sum;
+  return rest;
 }
 
 /** While the migration is being aborted nothing else is decided, and a suspend request that still comes is denied. */
@@ -169,9 +182,11 @@ async function carryOut(frame: Frame, migration: Migration, options: ControlOpti
   const { observation, step } = frame;
   if (observation === undefined) return;
   const { decision } = step;
-  const effect = await migration.apply(decision, observation, superseded);
+  // Observing: what is carried out is what stock Xen would do, whatever the controller would.
+  const effect = await migration.apply(options.observe === true ? stockDecision(observation) : decision, observation, superseded);
   if (decision.action === 'hold' && effect.result !== 'failed') return;
-  options.sink.write({ type: 'effect', id: migration.id, atMs: migration.now(), action: decision.action, ...effect });
+  const result = options.observe === true ? ({ result: 'skipped' } as const) : effect;
+  options.sink.write({ type: 'effect', id: migration.id, atMs: migration.now(), action: decision.action, ...result });
 }
 
 async function putBack(migration: Migration, sink: RecordSink): Promise<RestoreResult> {

@@ -148,6 +148,21 @@ describe('loop', () => {
     expect(summary).toMatchObject({ outcome: 'aborted', reason: 'SIGINT' });
   });
 
+  it('observe: decides and records, but carries out what stock Xen would do', async () => {
+    const denying: Controller<number> = {
+      ...caps([50]),
+      decide: (i, o) => (o.type === 'suspend-request' ? [i, { action: 'deny', reason }] : caps([50]).decide(i, o, goal())),
+    };
+    const { calls, records } = await run({ observations$: spaced(tick(1), request) }, denying, { observe: true });
+    expect(calls).toEqual(['hold', 'grant', 'restore']);
+    expect(records.flatMap((r) => (r.type === 'decision' ? [r.decision.action] : []))).toEqual(['set-cap', 'deny']);
+    expect(records.flatMap((r) => (r.type === 'effect' ? [`${r.action} ${r.result}`] : []))).toEqual([
+      'set-cap skipped',
+      'deny skipped',
+      'restore applied',
+    ]);
+  });
+
   it('release: stops steering at once, puts the cap back and does not wait for the migration', async () => {
     const release$ = new Subject<string>();
     const observations$ = new Observable<Observation>((out) => {

@@ -85,7 +85,7 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
   const hopeful: PlanModel = { ...base, ...fit.hoped, shape: shapes.low, pagesPerMs: pageRate(rate.high) / 1000 };
   const start = startOf(guest, track, goal, dirty.value);
   const deadlineMs = goal.deadlineMs === undefined ? Number.POSITIVE_INFINITY : goal.deadlineMs - (track.atMs - track.startedAtMs);
-  const course = cheapest(likely, careful, start, weightsOf(goal, falling), deadlineMs);
+  const course = cheapest(likely, careful, start, { ...start, dirtyPages: dirty.high }, weightsOf(goal, falling), deadlineMs);
   const best = lowest(likely, start);
   const bestCase = lowest(hopeful, { ...start, dirtyPages: dirty.low });
   const untouched = free(hopeful, { ...start, dirtyPages: dirty.low });

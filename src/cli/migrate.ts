@@ -59,7 +59,7 @@ async function migrate(argv: Arguments): Promise<number> {
   let host: XenHost | undefined;
   try {
     await telemetry.start(output, 'warn');
-    const { xl, xenctrl } = await openXenTools(output, telemetry.onXlCall);
+    const { xl, xenctrl } = await openXenTools(output, telemetry);
     const domain = await preflight(argv.domain, xl);
     checkGoal(options, domain.facts, domain.scheduler, domain.tsliceMs);
     host = await openXenHost({
@@ -111,6 +111,7 @@ async function followJob(f: Followed): Promise<number> {
     defaultValue: undefined,
   });
   if (migration === undefined) return withoutMigration(f);
+  f.telemetry.onMigration(migration);
   if (migration.policyMissing !== undefined) output.say(`five live rounds as stock Xen has them: ${migration.policyMissing}`);
   const goal = goalFor(f.options, migration.domain, migration.capabilities, await loadPair(argv.host));
   const summary = await control(migration, {

@@ -3,6 +3,8 @@ import type { Argv, Options } from 'yargs';
 import { packageVersion } from '../assets.ts';
 import { messageOf } from '../core/errors.ts';
 import type { RecordSink } from '../core/record.ts';
+import type { Migration } from '../host.ts';
+import { timedPeeks } from '../telemetry/collect-host.ts';
 import { parseListen } from '../telemetry/listen.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
 import { parsePushUrl, pushMetrics } from '../telemetry/pushgateway.ts';
@@ -10,6 +12,7 @@ import { type MetricsServer, startMetricsServer } from '../telemetry/server.ts';
 import { writeTextfile } from '../telemetry/textfile.ts';
 import { recorder } from '../trace/recorder.ts';
 import { stateDirectory } from '../xen/journal.ts';
+import type { Xenctrl } from '../xen/libxenctrl.ts';
 import type { XlCall } from '../xen/xl.ts';
 import type { Output } from './output.ts';
 
@@ -40,6 +43,10 @@ export interface Telemetry {
   /** Consumers of records: metrics and flight recorder. */
   readonly sinks: readonly RecordSink[];
   onXlCall(call: XlCall): void;
+  /** Health of the migration's relay. */
+  onMigration(migration: Migration): void;
+  /** The library with its looks timed; undefined goes through and is counted as not available. */
+  timed(xenctrl: Xenctrl | undefined): Xenctrl | undefined;
   onRestore(domain: string, restored: boolean): void;
   /** Serves metrics if asked to. When the port can't be had: `refuse` throws, `warn` says so and goes on. */
   start(output: Output, whenTaken: 'refuse' | 'warn'): Promise<void>;
@@ -60,6 +67,11 @@ export async function openTelemetry(argv: TelemetryArguments): Promise<Telemetry
   return {
     sinks,
     onXlCall: (call) => metrics.onXlCall(call),
+    onMigration: (migration) => metrics.onMigration(migration),
+    timed(xenctrl) {
+      metrics.onPeekAvailable(xenctrl !== undefined);
+      return xenctrl === undefined ? undefined : timedPeeks(xenctrl, metrics.onPeek);
+    },
     onRestore: (domain, restored) => metrics.onRestore({ domain, restored }),
     async start(output, whenTaken) {
       say = (text) => output.say(text, 'warning');

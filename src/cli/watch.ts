@@ -54,7 +54,7 @@ async function watch(argv: Arguments): Promise<number> {
   let notRestored = false;
   try {
     await telemetry.start(output, 'refuse');
-    const { xl, xenctrl } = await openXenTools(output, telemetry.onXlCall);
+    const { xl, xenctrl } = await openXenTools(output, telemetry);
     await xl(['list']);
     const host = await openXenHost({
       socketPath: sidecarSocket(),
@@ -103,6 +103,7 @@ interface Followed {
 async function follow(migration: XenMigration, f: Followed): Promise<SummaryRecord | undefined> {
   const { output, signals } = f;
   try {
+    f.telemetry.onMigration(migration);
     if (migration.policyMissing !== undefined)
       output.say(`${migration.domain.name}: five live rounds as stock Xen has them: ${migration.policyMissing}`);
     const goal = goalFor(f.options, migration.domain, migration.capabilities, await loadPair(''));

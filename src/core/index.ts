@@ -14,6 +14,7 @@ export * from './plan.ts';
 export * from './record.ts';
 export * from './stall.ts';
 export * from './step.ts';
+export * from './stock.ts';
 export * from './summary.ts';
 export * from './track.ts';
 export * from './units.ts';

@@ -186,6 +186,9 @@ export interface Weights {
   readonly change: number;
 }
 
+/** Once falling, another free round must leave at most this share of what fits by the cautious model. */
+const RELEASE_SHARE = 0.8;
+
 /** Speeds this close are the same. */
 const SAME_SPEED = 0.12;
 
@@ -193,16 +196,24 @@ const SAME_SPEED = 0.12;
  * The cheapest course: least lost work plus weighted time by the likely model, among those that fit by the cautious one. When none is
  * safe, the one that leaves least. `deadlineMs`: time left.
  */
-export function cheapest(likely: PlanModel, cautious: PlanModel, start: PlanStart, weights: Weights, deadlineMs: number): Course {
+export function cheapest(
+  likely: PlanModel,
+  cautious: PlanModel,
+  start: PlanStart,
+  cautiousStart: PlanStart,
+  weights: Weights,
+  deadlineMs: number,
+): Course {
   const from = -Math.ceil(depth(likely)) - 1;
   const to = start.openEnded ? Math.min(AHEAD_MAX, start.roundsLeft) : start.roundsLeft;
   let best: Course | undefined;
   let bestCost = Number.POSITIVE_INFINITY;
   for (let fallAt = from; fallAt <= to; fallAt += stepOf(likely)) {
-    const safe = follow(cautious, start, fallAt);
+    const safe = follow(cautious, cautiousStart, fallAt);
     const course = follow(likely, start, fallAt);
     const late = course.timeMs > deadlineMs ? 1e7 : 0;
-    const misses = safe.fits ? 0 : 1e9 * (1 + safe.lastPages);
+    const close = fallAt >= 0 && weights.release > 1 && safe.speed >= 1 && safe.rounds > 1 && safe.lastPages > RELEASE_SHARE * cautious.fitPages;
+    const misses = safe.fits && !close ? 0 : 1e9 * (1 + safe.lastPages);
     // The speed of the round that runs is the cautious one: it is the last chance to be wrong about it.
     const lost = fallAt >= 0 && course.lostMs > 0 ? course.lostMs * weights.release : course.lostMs;
     const stays = Math.abs(course.speed - start.speedNow) < SAME_SPEED * start.speedNow ? weights.change : 1;

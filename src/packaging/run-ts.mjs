@@ -14,6 +14,17 @@ const folder = mkdtempSync(join(resolve('node_modules'), '.run-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const outfile = join(folder, 'program.mjs');
 const source = pathToFileURL(resolve(file)).href;
-await build({ entryPoints: [file], outfile, bundle: true, packages: 'external', platform: 'node', format: 'esm', target: 'node20', sourcemap: 'inline', logLevel: 'warning', define: { 'import.meta.url': JSON.stringify(source) } });
+await build({
+  entryPoints: [file],
+  outfile,
+  bundle: true,
+  packages: 'external',
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  sourcemap: 'inline',
+  logLevel: 'warning',
+  define: { 'import.meta.url': JSON.stringify(source) },
+});
 process.argv = [process.argv[0], resolve(file), ...args];
 await import(pathToFileURL(outfile).href);

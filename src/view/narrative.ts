@@ -93,8 +93,11 @@ function switchOver(story: Story): string {
     return `The migration was aborted ${showMs(story.durationMs)} after its start: ${safeText(summary.reason)}.${said} The guest was not suspended and runs on where it was.`;
   }
   const asked = story.suspendRequestedMs === undefined ? '' : ` ${showMs(story.suspendRequestedMs)} after the start`;
-  const verb = story.start.observe ? 'happened as on stock Xen' : 'was granted';
-  return `The suspend was asked for${asked} and ${verb}${why === '' ? '' : `: ${why}`}.${said} ${observedDowntime(story)}`;
+  const reason = why.startsWith('granted') ? why.slice('granted'.length) : why === '' ? '' : `: ${why}`;
+  const verb = story.start.observe
+    ? `happened as on stock Xen; the controller's answer would have been${why === '' ? ' none' : `: ${why}`}`
+    : `was granted${reason}`;
+  return `The suspend was asked for${asked} and ${verb}.${said} ${observedDowntime(story)}`;
 }
 
 function observedDowntime({ summary }: Story): string {
@@ -127,7 +130,9 @@ function cost(story: Story): string {
       ? 'the guest was never throttled'
       : `the guest was throttled for ${showSeconds(summary.throttledSeconds)} of them and lost about ${showSeconds(summary.lostWorkSeconds)} of CPU time`;
   const cap = summary.capRestored
-    ? `The cap it had before (${showXenCap(summary.capBefore)}) is back.`
+    ? summary.capPercentMin === null
+      ? `Its own cap (${showXenCap(summary.capBefore)}) was left alone.`
+      : `The cap it had before (${showXenCap(summary.capBefore)}) is back.`
     : `ITS CAP WAS NOT RESTORED: it was ${showXenCap(summary.capBefore)} before.`;
   return `${sent}; ${throttled}. ${cap}`;
 }

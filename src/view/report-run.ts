@@ -65,12 +65,17 @@ function tiles(summary: SummaryRecord): Html {
   const tone = summary.observedDowntimeMs === null ? '' : summary.outcome === 'met' ? 'good' : 'bad';
   const tile = (label: string, value: string, sub: string, style = ''): Html =>
     html`<div class="tile ${style}"><dt>${label}</dt><dd><span class="value">${value}</span> <span class="sub">${sub}</span></dd></div>`;
-  const capText = summary.capRestored ? `its own, ${showXenCap(summary.capBefore)}, is back` : 'CAP NOT RESTORED';
+  const untouched = summary.capPercentMin === null;
+  const capText = summary.capRestored
+    ? untouched
+      ? `its own, ${showXenCap(summary.capBefore)}, was left alone`
+      : `its own, ${showXenCap(summary.capBefore)}, is back`
+    : 'CAP NOT RESTORED';
   return html`<div><dl class="tiles">
 ${tile('Downtime', summary.observedDowntimeMs === null ? 'none' : showMs(summary.observedDowntimeMs), `target ${showMs(summary.targetDowntimeMs)}, ${off}`, tone)}
 ${tile('Guest gap, at most', showMs(summary.guestGapBoundMs), `longest stall while throttled ${showMs(summary.stallMaxMs)}`)}
 ${tile('Lost work', showSeconds(summary.lostWorkSeconds), `of CPU time, throttled for ${showSeconds(summary.throttledSeconds)}`)}
-${tile('Lowest cap', summary.capPercentMin === null ? 'never' : showXenCap(summary.capPercentMin), capText, summary.capRestored ? '' : 'bad')}
+${tile('Lowest cap', untouched ? 'not set' : showXenCap(summary.capPercentMin), capText, summary.capRestored ? '' : 'bad')}
 ${tile('Time', showSeconds(summary.totalSeconds), `${showCount(summary.rounds)} rounds`)}
 ${tile('Sent', showBytes(summary.bytesSent), summary.lastDirtyPages === null ? 'guest never suspended' : `${showPagesBytes(summary.lastDirtyPages)} of it while it stood`)}
 </dl>

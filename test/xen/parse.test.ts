@@ -8,6 +8,7 @@ import { capturedCalls } from './stand-in.ts';
 
 const credit1 = capturedCalls('01-commands-credit1.txt');
 const credit2 = capturedCalls('01-commands-credit2.txt');
+const missing = capturedCalls('14-commands-missing-domain.txt');
 const outputs = (calls: typeof credit1, command: string) => calls.filter((c) => c.command === command);
 const output = (calls: typeof credit1, command: string) => outputs(calls, command)[0]?.stdout ?? '';
 
@@ -66,6 +67,8 @@ describe('what went wrong, in our words', () => {
     [credit2, 'xl sched-credit -d vm1', 'noCap'],
     [credit2, 'xl sched-credit -d vm1 -c 40', 'noCap'],
     [credit1, 'xl sched-credit -d 999 -c 10', 'unexpected'],
+    [missing, 'xl list -l 999', 'noDomain'],
+    [missing, 'xl sched-credit -d 999', 'unexpected'],
   ] as const)('%#: %2$s is %3$s', (calls, command, exit) => {
     expect(exitOf(calls, command)).toBe(exit);
   });
@@ -145,9 +148,9 @@ describe('names that no reader may trust', () => {
 
 describe('the cpupool of a domain', () => {
   it('is the last column of xl list -c', () => {
-    const text =
-      'Name                                        ID   Mem VCPUs\tState\tTime(s)         Cpupool\nvm 2                                        3   128     1     r-----      5.0          Pool-0\n';
-    expect(parsePoolOf(text, 3)).toBe('Pool-0');
+    const text = output(missing, 'xl list -c');
+    expect(parsePoolOf(text, 1)).toBe('Pool-0');
+    expect(parsePoolOf(text.replace('vm1', 'v 1   7'), 1)).toBe('Pool-0');
     expect(parsePoolOf(text, 4)).toBeUndefined();
   });
 });
