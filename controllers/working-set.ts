@@ -19,6 +19,7 @@ import {
 } from '../src/core/index.ts';
 import { demandOf, type GuestView, NEW_GUEST, watch } from './working-set/guest.ts';
 import { type Outlook, outlook } from './working-set/outlook.ts';
+import { bide, NO_PATIENCE_USED, type Patience, worthWaiting } from './working-set/patience.ts';
 import { floorPercent } from './working-set/preferences.ts';
 import { remedies } from './working-set/remedies.ts';
 
@@ -31,6 +32,7 @@ export interface WorkingSetState {
   /** Outlooks in a row that said that the target can't be met. */
   readonly hopelessCount: number;
   /** Rounds at the floor without progress, and the smallest round seen there. */
+  readonly patience: Patience;
   readonly stuck: { readonly rounds: number; readonly best: number };
 }
 
@@ -58,15 +60,19 @@ export const workingSet: Controller<WorkingSetState> = {
     guest: NEW_GUEST,
     falling: false,
     hopelessCount: 0,
+    patience: NO_PATIENCE_USED,
     stuck: { rounds: 0, best: 0 },
   }),
 
   decide(before, observation, goal) {
     const track = observe(before.track, observation, goal);
     const guest = watch(before.guest, observation, before.track, goal);
-    const view = outlook(guest, track, goal, before.falling);
+    const view = outlook(guest, track, goal, before.falling, before.patience.rateBest);
+    const waits = view?.calm !== undefined && worthWaiting(before.patience, view.calm, view.course, view.start, guest, track);
+    const elapsedMs = before.track.rounds.length === 0 ? 0 : track.atMs - before.track.atMs;
+    const patience = bide(before.patience, track, elapsedMs, waits);
     const stuck = progress(before, observation, guest, goal);
-    const state: WorkingSetState = { ...before, track, guest, stuck, hopelessCount: hopeless(before, view, guest, goal) };
+    const state: WorkingSetState = { ...before, track, guest, stuck, patience, hopelessCount: hopeless(before, view, guest, goal) };
     return answer(state, observation, view, goal);
   },
 };
@@ -165,6 +171,10 @@ const ROUNDS_TO_COME = 3;
 const tooEarly = (guest: GuestView, { start }: Outlook): boolean =>
   guest.round === 0 && start.roundsLeft >= ROUNDS_TO_COME && start.pagesLeft > (1 - FIRST_ROUND_FREE) * guest.pagesToSend;
 
+/** In a last round a cap that comes into force at its very end only holds up the suspend. */
+const tooLate = ({ start, likely, course }: Outlook): boolean =>
+  course.rounds === 1 && course.speed < start.speedNow && start.pagesLeft / likely.pagesPerMs < likely.tailMs;
+
 /** Caps inside and between rounds. */
 function steer(state: WorkingSetState, observation: Observation, view: Outlook, goal: Goal): [WorkingSetState, Decision] {
   const { course, forecast, likely } = view;
@@ -177,6 +187,18 @@ function steer(state: WorkingSetState, observation: Observation, view: Outlook, 
     lostMs: Math.round(course.lostMs),
   };
   const plan = `${course.rounds} more rounds leave ${numbers.lastPages} pages (${numbers.fitPages} fit)`;
+  if (state.patience.sinceMs !== undefined && course.speed < FULL) {
+    const text = `guest or link are busier than they were: throttling now would lose ${numbers.lostMs} ms of work, in a calm ${Math.round(view.calm?.course.lostMs ?? 0)} ms; waiting`;
+    return [
+      { ...state, falling: false },
+      { action: 'uncap', forecast, reason: because('waiting', text, numbers) },
+    ];
+  }
+  if (tooLate(view) && observation.type !== 'round-start')
+    return [
+      state,
+      { action: 'hold', forecast, reason: because('round-ends', `no cap would be in force before the round ends; ${plan}`, numbers) },
+    ];
   if (course.speed >= FULL || likely.floorSpeed >= 1 || tooEarly(state.guest, view)) {
     const falling = state.falling && course.fallAt < 0 && course.rounds > 1;
     const ahead =

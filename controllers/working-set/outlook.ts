@@ -1,6 +1,7 @@
 import {
   type BytesPerSecond,
   between,
+  bytesPerSecond,
   type Course,
   calmest,
   cheapest,
@@ -25,6 +26,7 @@ import {
   WIRE_BYTES_PER_PAGE,
 } from '../../src/core/index.ts';
 import { demandOf, dirtyIn, type GuestView, onTimeMs, speedIn, timeInRound, workInRound } from './guest.ts';
+import { type Calm, calmOf } from './patience.ts';
 import { floorPercent, ROUNDS_OPEN, slewOf, weightsOf } from './preferences.ts';
 
 /** The range of the curve is so many mean errors wide each way (log scale), and at least the noise of counting. */
@@ -49,13 +51,14 @@ export interface Outlook {
   readonly best: Course;
   readonly bestCase: Course;
   readonly feasible: boolean;
+  readonly calm?: Calm;
   readonly dirty: Estimate<Pages>;
   readonly fullRate: Estimate<number>;
   readonly forecast: Forecast;
 }
 
 /** The outlook from here; undefined while transfer rate or dirty curve are unknown. */
-export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boolean): Outlook | undefined {
+export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boolean, rateBest: number): Outlook | undefined {
   const rate = track.transferRate;
   if (rate === undefined || guest.curve.knots.length === 0 || guest.round < 0) return undefined;
   const left = roundsLeft(guest, goal);
@@ -68,7 +71,8 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
   };
   const dirty = dirtyRange(guest, shapes);
   const fullRate = fullRates(shapes, Math.min(dirty.value, pagesThatFit(goal.targetDowntimeMs, 0, rate.value, goal)), goal);
-  const fit = fitting(guest, fullRate, rate, goal);
+  const rateHoped = bytesPerSecond(Math.max(rate.high, rateBest));
+  const fit = fitting(guest, fullRate, rate, rateHoped, goal);
   const base = {
     deviceShare: guest.curve.deviceShare,
     floorSpeed: Math.min(1, floorPercent(goal) / demandOf(guest, goal)),
@@ -82,7 +86,12 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
   // By bad luck a parked guest gets one on-time more into a round than its mean.
   const jitterMs = (1 - base.floorSpeed) * onTimeMs(guest, goal);
   const careful: PlanModel = { ...likely, shape: shapes.high, pagesPerMs: pageRate(rate.low) / 1000, jitterMs };
-  const hopeful: PlanModel = { ...base, ...fit.hoped, shape: shapes.low, pagesPerMs: pageRate(rate.high) / 1000 };
+  const rateCalm = bytesPerSecond(Math.max(rate.value, rateBest));
+  const hopeful: PlanModel = { ...base, ...fit.hoped, shape: shapes.low, pagesPerMs: pageRate(rateHoped) / 1000 };
+  const calmShape = shapeOf(calmest(guest.curve));
+  const faster = rateCalm / rate.value;
+  const calmFit = { fitPages: fit.sure.fitPages * faster, fitPagesFree: fit.sure.fitPagesFree * faster };
+  const calmModel: PlanModel = { ...likely, ...calmFit, shape: calmShape, pagesPerMs: pageRate(rateCalm) / 1000 };
   const start = startOf(guest, track, goal, dirty.value);
   const deadlineMs = goal.deadlineMs === undefined ? Number.POSITIVE_INFINITY : goal.deadlineMs - (track.atMs - track.startedAtMs);
   const course = cheapest(likely, careful, start, { ...start, dirtyPages: dirty.high }, weightsOf(goal, falling), deadlineMs);
@@ -90,6 +99,7 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
   const bestCase = lowest(hopeful, { ...start, dirtyPages: dirty.low });
   const untouched = free(hopeful, { ...start, dirtyPages: dirty.low });
   const feasible = bestCase.fits || untouched.fits;
+  const calm = calmOf(likely, calmModel, start, goal);
   return {
     likely,
     start,
@@ -97,6 +107,7 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
     best,
     bestCase,
     feasible,
+    ...(calm === undefined ? {} : { calm }),
     dirty,
     fullRate,
     forecast: forecastOf(course, best, careful, hopeful, start, feasible, fullRate, rate, goal),
@@ -126,7 +137,7 @@ interface Shapes {
 export const floorStall = (goal: Goal): number =>
   stallOf(floorPercent(goal), goal.domain.activeVcpus, goal.capabilities.scheduler, goal.capabilities.tsliceMs);
 
-function fitting(guest: GuestView, full: Estimate<number>, rate: Estimate<BytesPerSecond>, goal: Goal) {
+function fitting(guest: GuestView, full: Estimate<number>, rate: Estimate<BytesPerSecond>, rateHoped: BytesPerSecond, goal: Goal) {
   const target = goal.targetDowntimeMs;
   const read = (fit: number): number => Math.max(0, fit / gateReading(guest, goal) - GATE_READ_PAGES);
   if (goal.maxDirtyPages !== undefined) {
@@ -143,7 +154,7 @@ function fitting(guest: GuestView, full: Estimate<number>, rate: Estimate<BytesP
     overheadMs: { ...goal.overheadMs, value: goal.overheadMs.low },
     suspendLatencyMs: { ...goal.suspendLatencyMs, value: goal.suspendLatencyMs.low },
   };
-  const hoped = pagesThatFit(target, full.low, rate.high, hopedGoal);
+  const hoped = pagesThatFit(target, full.low, rateHoped, hopedGoal);
   return {
     sure: { fitPages: read(Math.max(joined, direct - slicePages)), fitPagesFree: read(unlifted) },
     hoped: { fitPages: hoped, fitPagesFree: hoped },

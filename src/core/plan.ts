@@ -212,7 +212,8 @@ export function cheapest(
     const safe = follow(cautious, cautiousStart, fallAt);
     const course = follow(likely, start, fallAt);
     const late = course.timeMs > deadlineMs ? 1e7 : 0;
-    const close = fallAt >= 0 && weights.release > 1 && safe.speed >= 1 && safe.rounds > 1 && safe.lastPages > RELEASE_SHARE * cautious.fitPages;
+    const close =
+      fallAt >= 0 && weights.release > 1 && safe.speed >= 1 && safe.rounds > 1 && safe.lastPages > RELEASE_SHARE * cautious.fitPages;
     const misses = safe.fits && !close ? 0 : 1e9 * (1 + safe.lastPages);
     // The speed of the round that runs is the cautious one: it is the last chance to be wrong about it.
     const lost = fallAt >= 0 && course.lostMs > 0 ? course.lostMs * weights.release : course.lostMs;

@@ -1,0 +1,63 @@
+import { type Course, cheapest, type Goal, type PlanModel, type PlanStart, type Track } from '../../src/core/index.ts';
+import type { GuestView } from './guest.ts';
+import { weightsOf } from './preferences.ts';
+
+/**
+ * Waiting for a lull. The calm is the guest at its calmest and the link at its fastest, as seen lately in this migration. When throttling now
+ * would cost much more than it would then, and the rounds are ours to prolong, the guest runs free a while longer.
+ */
+export interface Patience {
+  /** The best transfer rate lately, bytes/s; forgotten slowly. */
+  readonly rateBest: number;
+  /** Since when we wait; absent while we don't. */
+  readonly sinceMs?: number;
+  /** Waited in all, ms. */
+  readonly waitedMs: number;
+}
+
+export const NO_PATIENCE_USED: Patience = { rateBest: 0, waitedMs: 0 };
+
+/** The best rate fades with this time constant: a link that sags now and then comes back within it. */
+const RATE_FADES_MS = 60_000;
+/** Waiting must save at least this share of the work that throttling now would lose, … */
+const SAVES = 0.4;
+/** … and the time must be unusual: the dirty set of a round this much above the calm one, or the rate this much below the best. */
+const BUSIER = 1.35;
+const SLOWER = 0.75;
+/** The sum of all waiting: what the first round took, at least so long. */
+const WAIT_MS_MIN = 15_000;
+/** Rounds that have to be left beyond those that the calm course needs. */
+const SPARE_ROUNDS = 2;
+
+/** Remembers the best rate and how long was waited. */
+export function bide(before: Patience, track: Track, elapsedMs: number, waits: boolean): Patience {
+  const rate = track.transferRate?.value ?? 0;
+  const rateBest = Math.max(rate, before.rateBest * Math.exp(-elapsedMs / RATE_FADES_MS));
+  const waitedMs = before.waitedMs + (before.sinceMs === undefined ? 0 : elapsedMs);
+  return waits ? { rateBest, waitedMs, sinceMs: before.sinceMs ?? track.atMs } : { rateBest, waitedMs };
+}
+
+export interface Calm {
+  readonly course: Course;
+  /** Dirty set of a round like this one, now against calm. */
+  readonly busier: number;
+  readonly slower: number;
+}
+
+/** What it would cost in the calm; undefined where the rounds are not ours. */
+export function calmOf(likely: PlanModel, calm: PlanModel, start: PlanStart, goal: Goal): Calm | undefined {
+  if (!start.openEnded) return undefined;
+  const fresh: PlanStart = { ...start, dirtyPages: 0, workMs: 0, timeMs: 0, speedNow: 1, speedBefore: 1 };
+  const course = cheapest(calm, calm, fresh, fresh, weightsOf(goal, false), Number.POSITIVE_INFINITY);
+  const spanMs = Math.max(50, start.pagesLeft / likely.pagesPerMs + start.timeMs);
+  return { course, busier: likely.shape.at(spanMs) / Math.max(1, calm.shape.at(spanMs)), slower: likely.pagesPerMs / calm.pagesPerMs };
+}
+
+/** Whether to let the guest run on and wait for the calm. */
+export function worthWaiting(patience: Patience, calm: Calm, course: Course, start: PlanStart, guest: GuestView, track: Track): boolean {
+  if (guest.round < 1 || (calm.busier < BUSIER && calm.slower > SLOWER)) return false;
+  const firstRoundMs = (track.rounds.find((r) => r.round === 0)?.endedAtMs ?? track.atMs) - track.startedAtMs;
+  if (patience.waitedMs > Math.max(WAIT_MS_MIN, firstRoundMs)) return false;
+  if (!calm.course.fits || start.roundsLeft < calm.course.rounds + SPARE_ROUNDS) return false;
+  return calm.course.lostMs < (1 - SAVES) * course.lostMs || !course.fits;
+}
