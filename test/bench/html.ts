@@ -27,7 +27,7 @@ export function htmlPage(report: BenchReport): string {
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>xthrottle benchmark, seed ${report.seed}</title><style>${STYLE}</style></head><body>
 <h1>xthrottle benchmark</h1>
-<p>Seed ${report.seed}${report.quick ? ', quick' : ''}. ${costLines(report.cost).map(escaped).join(' ')}</p>
+<p>Seed ${report.seed}${report.quick ? ', quick' : ''}. ${costLines(report).map(escaped).join(' ')}</p>
 ${LEGEND.map((l) => `<p class="dim">${escaped(l)}</p>`).join('\n')}
 ${sets.join('\n')}
 </body></html>

@@ -9,6 +9,7 @@ import { htmlPage } from './html.ts';
 import { intoMarkdown } from './markdown.ts';
 import { measureAll, serveAsWorker } from './pool.ts';
 import { type BenchReport, jsonOf, reportOf } from './report.ts';
+import { benchTelemetry } from './telemetry.ts';
 import { terminalText } from './text.ts';
 import { variants } from './variants.ts';
 
@@ -48,7 +49,14 @@ async function bench(args: BenchArguments): Promise<void> {
     onDone: (done) => progress(done, cases.length),
   });
   const cost = measureCost(results, args.quick);
-  const report = reportOf(results, { seed: args.seed, quick: args.quick, cost, seconds: (performance.now() - startedAt) / 1000 });
+  const telemetry = await benchTelemetry(args.quick ? [100] : [1, 100, 1000]);
+  const report = reportOf(results, {
+    seed: args.seed,
+    quick: args.quick,
+    cost,
+    telemetry,
+    seconds: (performance.now() - startedAt) / 1000,
+  });
   process.stdout.write(terminalText(report));
   if (args.explain !== undefined) process.stdout.write(explained(report, args.explain));
   save(args, report);

@@ -3,7 +3,7 @@ import { XthrottleError } from '../../src/core/index.ts';
 import { COLUMNS, LEGEND } from './columns.ts';
 import { DISTRIBUTION } from './held-out.ts';
 import { type BenchReport, SET_NAMES, SET_TITLES } from './report.ts';
-import { costLines } from './text.ts';
+import { costLines, telemetryTable } from './text.ts';
 
 export const BEGIN = '<!-- bench: begin -->';
 export const END = '<!-- bench: end -->';
@@ -21,6 +21,7 @@ export function markdownSection(report: BenchReport): string {
     const must = lines.length === 0 ? [] : ['', 'Must reach:', '', table(['', 'value', 'limit', 'N', ''], lines)];
     return [`### ${SET_TITLES[name]}`, '', ...about, table(['', ...COLUMNS.map((c) => c.head)], rows), ...must, ''];
   });
+  const [head = [], ...watched] = telemetryTable(report.telemetry);
   const how = `Made by \`npm run bench -- --seed ${report.seed}${report.quick ? ' --quick' : ''} --markdown RESULTS.md\`.`;
   return [
     `## Simulated host`,
@@ -31,7 +32,9 @@ export function markdownSection(report: BenchReport): string {
     ...sets,
     '### Cost',
     '',
-    ...costLines(report.cost).map((l) => `- ${l}`),
+    ...costLines(report).map((l) => `- ${l}`),
+    '',
+    table(head, watched),
   ].join('\n');
 }
 

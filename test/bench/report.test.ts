@@ -28,7 +28,7 @@ const report = reportOf(
     result([ours({ attained: false, saidInfeasibleRound: 0 }), row({ variant: 'auto-converge', attained: false })], NOT_REACHABLE),
     result([ours({ set: 'heldOut', attained: false, scenario: 'drawn-0' }), row({ set: 'heldOut', variant: 'auto-converge' })]),
   ],
-  { seed: 7, quick: true, cost, seconds: 3 },
+  { seed: 7, quick: true, cost, telemetry: [], seconds: 3 },
 );
 
 describe('report', () => {

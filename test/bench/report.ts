@@ -3,6 +3,7 @@ import type { SetName } from './case.ts';
 import type { Cost } from './cost.ts';
 import { type Criterion, criteria } from './criteria.ts';
 import type { CaseResult } from './measure.ts';
+import type { TelemetryRow } from './telemetry.ts';
 
 export interface SetReport {
   readonly rows: Readonly<Record<string, Aggregate>>;
@@ -15,6 +16,7 @@ export interface BenchReport {
   readonly quick: boolean;
   readonly seconds: number;
   readonly cost: Cost;
+  readonly telemetry: readonly TelemetryRow[];
   readonly sets: Readonly<Record<SetName, SetReport>>;
 }
 
@@ -40,6 +42,7 @@ export const jsonOf = (report: BenchReport): unknown => ({
   quick: report.quick,
   seconds: report.seconds,
   cost: report.cost,
+  telemetry: report.telemetry,
   tuned: report.sets.tuned.rows,
   heldOut: report.sets.heldOut.rows,
   criteria: { tuned: report.sets.tuned.criteria, heldOut: report.sets.heldOut.criteria },

@@ -28,6 +28,8 @@ try {
     target: 'node20',
     logLevel: 'error',
     plugins: [ownUrl],
+    // CommonJS dependencies ask for Node's own modules by require.
+    banner: { js: `import { createRequire } from 'node:module'; const require = createRequire(${JSON.stringify(import.meta.url)});` },
   });
   const { main } = await import(pathToFileURL(outfile).href);
   process.exitCode = await main(process.argv.slice(2));

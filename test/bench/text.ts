@@ -1,8 +1,8 @@
 import { COLUMNS, LEGEND } from './columns.ts';
-import type { Cost } from './cost.ts';
 import type { Criterion } from './criteria.ts';
 import { DISTRIBUTION } from './held-out.ts';
 import { type BenchReport, SET_NAMES, SET_TITLES } from './report.ts';
+import type { TelemetryRow } from './telemetry.ts';
 
 /** Columns of text, the first left, the others right. */
 export function textTable(rows: readonly (readonly string[])[]): string {
@@ -19,7 +19,7 @@ export function terminalText(report: BenchReport): string {
     const rows = Object.entries(set.rows).map(([variant, a]) => [variant, ...COLUMNS.map((c) => c.of(a))]);
     return `${SET_TITLES[name]}\n${about}${textTable([['', ...COLUMNS.map((c) => c.head)], ...rows])}\n${criteriaText(set.criteria)}`;
   });
-  return `${parts.join('\n')}\n${LEGEND.join('\n')}\n\n${costLines(report.cost).join('\n')}\n\nseed ${report.seed}${report.quick ? ', --quick' : ''}, ${report.seconds.toFixed(0)} s; again with --seed ${report.seed}\n`;
+  return `${parts.join('\n')}\n${LEGEND.join('\n')}\n\n${costLines(report).join('\n')}\n\n${textTable(telemetryTable(report.telemetry))}\nseed ${report.seed}${report.quick ? ', --quick' : ''}, ${report.seconds.toFixed(0)} s; again with --seed ${report.seed}\n`;
 }
 
 function criteriaText(lines: readonly Criterion[]): string {
@@ -29,15 +29,35 @@ function criteriaText(lines: readonly Criterion[]): string {
   return `Must reach: ${passed} of ${lines.length}\n${textTable(rows)}`;
 }
 
-export const costLines = ({
-  controller,
-  decisionMicrosMedian,
-  decisionMicrosP99,
-  simulationMillis,
-  planMillis,
-  many,
-}: Cost): readonly string[] => [
-  `One decision of ${controller}: ${decisionMicrosMedian.toFixed(1)} µs (median), ${decisionMicrosP99.toFixed(0)} µs (99th percentile).`,
-  `One simulated migration: ${simulationMillis.toFixed(1)} ms; one plan of the clairvoyant planner: ${planMillis.toFixed(0)} ms (medians).`,
-  `${many.migrations} migrations at once in one process: ${many.seconds.toFixed(1)} s for ${many.decisions} decisions, ${many.heapMebibytes} MiB of heap.`,
+export const costLines = ({ cost }: Pick<BenchReport, 'cost'>): readonly string[] => {
+  const { controller, decisionMicrosMedian, decisionMicrosP99, simulationMillis, planMillis, many } = cost;
+  return [
+    `One decision of ${controller}: ${decisionMicrosMedian.toFixed(1)} µs (median), ${decisionMicrosP99.toFixed(0)} µs (99th percentile).`,
+    `One simulated migration: ${simulationMillis.toFixed(1)} ms; one plan of the clairvoyant planner: ${planMillis.toFixed(0)} ms (medians).`,
+    `${many.migrations} migrations at once in one process: ${many.seconds.toFixed(1)} s for ${many.decisions} decisions, ${many.heapMebibytes} MiB of heap.`,
+  ];
+};
+
+/** What being watched costs, head first. */
+export const telemetryTable = (rows: readonly TelemetryRow[]): readonly (readonly string[])[] => [
+  [
+    'migrations at once',
+    'metrics CPU ms each',
+    'recorder CPU ms each',
+    'of its length',
+    'heap KiB each',
+    'scrape ms',
+    'scrape KiB',
+    'longest turn ms',
+  ],
+  ...rows.map((r) => [
+    String(r.migrations),
+    r.metricsCpuMillisPerMigration.toFixed(1),
+    r.recorderCpuMillisPerMigration.toFixed(1),
+    `${(100 * r.cpuRatioPerMigration).toFixed(3)} %`,
+    r.heapKibibytesPerMigration.toFixed(0),
+    r.scrapeMillis.toFixed(1),
+    r.scrapeKibibytes.toFixed(0),
+    r.scrapeLongestTurnMillis.toFixed(1),
+  ]),
 ];
