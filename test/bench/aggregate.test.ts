@@ -44,9 +44,9 @@ describe('aggregate', () => {
     const a = of(against(0, 1), against(7, 1), against(0, 0), against(50, 1, false));
     // (0+1)/(1+1) and (7+1)/(1+1) where either throttled; with neither: 1.
     expect(a.nBothAttainThrottled).toBe(1);
-    expect(a.lostWorkVsAutoConvergeThrottled).toBeCloseTo(4);
+    expect(a.lostWorkVsAutoConverge).toBeCloseTo(4);
     expect(a.nBothAttain).toBe(3);
-    expect(a.lostWorkVsAutoConverge).toBeCloseTo((0.5 * 4 * 1) ** (1 / 3));
+    expect(a.lostWorkVsAutoConvergeAll).toBeCloseTo((0.5 * 4 * 1) ** (1 / 3));
     expect(a.totalTimeVsAutoConverge).toBeCloseTo(0.8);
   });
 
