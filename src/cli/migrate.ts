@@ -78,7 +78,7 @@ async function migrate(argv: Arguments): Promise<number> {
       socketPath: host.socketPath,
       ...(argv.verbose ? { onOutput: (text: string) => process.stderr.write(text) } : {}),
     });
-    host.wrap(job, argv.host);
+    host.wrap(job, argv.host, domain);
     const impatience = impatient(job, signals);
     try {
       return await followJob({ argv, options, controller, output, signals, host, job, telemetry });

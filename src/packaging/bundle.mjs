@@ -24,5 +24,9 @@ await build({
 });
 const assets = (path) => !/\.(js|js\.map|d\.ts|ts|mjs)$/.test(path) && !path.startsWith('dist/bundle');
 cpSync('dist/src', `${out}/dist/src`, { recursive: true, filter: assets });
+for (const name of ['uPlot.iife.min.js', 'uPlot.min.css'])
+  cpSync(`node_modules/uplot/dist/${name}`, `${out}/node_modules/uplot/dist/${name}`);
+cpSync('node_modules/uplot/package.json', `${out}/node_modules/uplot/package.json`);
+cpSync('node_modules/uplot/LICENSE', `${out}/node_modules/uplot/LICENSE`);
 cpSync('package.json', `${out}/package.json`);
 cpSync('LICENSE', `${out}/LICENSE`);

@@ -119,10 +119,11 @@ export class Lab {
 
   /** Installs the bundled xthrottle (npm run build made dist/) as /usr/local/bin/xthrottle. */
   async deploy(): Promise<void> {
+    must(process.execPath, ['src/xen/relay/build-policy.mjs', '--include', join(labFolder, 'kern/usr/include'), '--xen', '4.17']);
     must(process.execPath, ['src/packaging/bundle.mjs', 'node_modules/.cache/lab-bundle']);
     const tar = spawnSync('tar', ['-C', 'node_modules/.cache/lab-bundle', '-cz', '.'], { maxBuffer: 1 << 28 });
     const script =
-      'mkdir -p /opt/xthrottle && tar -C /opt/xthrottle -xz && ln -sfn /lab/koffi/node_modules /opt/xthrottle/node_modules && ' +
+      'mkdir -p /opt/xthrottle && tar -C /opt/xthrottle -xz && for m in koffi @koromix; do ln -sfn /lab/koffi/node_modules/$m /opt/xthrottle/node_modules/$m; done && ' +
       'printf \'#!/bin/sh\\nexec node /opt/xthrottle/dist/src/cli/bin.js "$@"\\n\' > /usr/local/bin/xthrottle && chmod +x /usr/local/bin/xthrottle';
     const ran = await this.sh(script, 60_000, tar.stdout);
     if (ran.code !== 0) throw new Error(`deploying failed: ${ran.stdout}${ran.stderr}`);
