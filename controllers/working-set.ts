@@ -171,6 +171,9 @@ const ROUNDS_TO_COME = 3;
 const tooEarly = (guest: GuestView, { start }: Outlook): boolean =>
   guest.round === 0 && start.roundsLeft >= ROUNDS_TO_COME && start.pagesLeft > (1 - FIRST_ROUND_FREE) * guest.pagesToSend;
 
+/** With fewer rounds left the lowest is tried even if it does not promise enough. */
+const ROUNDS_TO_TRY = 5;
+
 /** In a last round a cap that comes into force at its very end only holds up the suspend. */
 const tooLate = ({ start, likely, course }: Outlook): boolean =>
   course.rounds === 1 && course.speed < start.speedNow && start.pagesLeft / likely.pagesPerMs < likely.tailMs;
@@ -193,6 +196,10 @@ function steer(state: WorkingSetState, observation: Observation, view: Outlook, 
       { ...state, falling: false },
       { action: 'uncap', forecast, reason: because('waiting', text, numbers) },
     ];
+  }
+  if (!course.fits && goal.capabilities.policy && view.start.roundsLeft > ROUNDS_TO_TRY && !state.falling) {
+    const text = `nothing that can be done now would meet the target: the guest runs free while there are rounds to wait for a calmer one; ${plan}`;
+    return [state, { action: 'uncap', forecast, reason: because('no-way-yet', text, numbers) }];
   }
   if (tooLate(view) && observation.type !== 'round-start')
     return [

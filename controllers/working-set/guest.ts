@@ -124,7 +124,7 @@ function measured(guest: GuestView, cpuMs: number, before: Track, goal: Goal): G
 function looked(guest: GuestView, pages: number, goal: Goal): GuestView {
   const workMs = workInRound(guest);
   const timeMs = timeInRound(guest);
-  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: false };
+  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: false, held: isHeld(workMs, timeMs) };
   const curve = trusted(guest, point, goal) ? learn(guest.curve, point) : guest.curve;
   return { ...guest, curve, look: { pages, workMs, timeMs }, looks: guest.looks + 1 };
 }
@@ -137,8 +137,10 @@ export const onTimeMs = (guest: GuestView, goal: Goal): number =>
   (1.5 * goal.capabilities.tsliceMs * 100 * goal.domain.activeVcpus) / Math.max(100, demandOf(guest, goal));
 
 /** While the guest is parked and let run in turn, its work in a short time is a matter of luck: what it did before is not blurred so. */
+const isHeld = (workMs: number, timeMs: number): boolean => workMs < 0.98 * timeMs;
+
 const trusted = (guest: GuestView, point: CurvePoint, goal: Goal): boolean =>
-  point.workMs >= 0.98 * point.timeMs || point.workMs >= ON_TIMES * onTimeMs(guest, goal);
+  !point.held || point.workMs >= ON_TIMES * onTimeMs(guest, goal);
 
 function entered(guest: GuestView, round: number, counted: number, goal: Goal): GuestView {
   const populated: number = goal.domain.populatedPages;
@@ -147,9 +149,9 @@ function entered(guest: GuestView, round: number, counted: number, goal: Goal): 
   if (round === 0 || guest.round < 0) return { ...fresh, pagesToSend: Math.min(counted, populated) };
   const workMs = workInRound(guest);
   const timeMs = timeInRound(guest);
-  const expected = round === 1 && guest.look !== undefined ? EXCESS * dirtyIn(guest, shapeOf(guest.curve)) + EXCESS_PAGES : populated;
-  const pages = Math.min(counted, populated, expected);
-  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: true };
+  const expected = round === 1 && guest.look !== undefined ? dirtyIn(guest, shapeOf(guest.curve)) : populated;
+  const pages = Math.min(populated, counted > EXCESS * expected + EXCESS_PAGES ? expected : counted);
+  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: true, held: isHeld(workMs, timeMs) };
   return {
     ...fresh,
     pagesToSend: pages,

@@ -36,9 +36,18 @@ const ERROR_MIN = 0.02;
 const GATE_READ = 1.03;
 const GATE_READ_PAGES = 16;
 
-/** With so many rounds left the guest will be known better before it matters: only part of the range is feared. */
-const EARLY_ROUNDS = 4;
-const EARLY_CAUTION = 0.5;
+/**
+ * How much of the ranges is feared, by the live rounds that are left (this one included). Early the rounds are long, throttling them costs
+ * most, and much will be known better before it matters; in the last two nothing can be put right any more.
+ */
+const FEAR: Readonly<Record<number, number>> = { 1: 1, 2: 1, 3: 0.5 };
+/** Where rounds can be added there is no last chance to miss: with so many left the likely is enough, … */
+const MANY_ROUNDS = 5;
+/** … and in so many first rounds the guest, who may be unusually busy, could calm down to this share. */
+const CALMS_ROUNDS = 4;
+const MAY_CALM = 0.6;
+/** What fits moves with the rate: until the last round up to this share of it is spared. */
+const SPARE = 0.1;
 
 const roundsLeft = (guest: GuestView, goal: Goal): number => Math.max(1, (goal.capabilities.roundsMax ?? ROUNDS_OPEN) - guest.round);
 
@@ -63,11 +72,12 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
   if (rate === undefined || guest.curve.knots.length === 0 || guest.round < 0) return undefined;
   const left = roundsLeft(guest, goal);
   const width = Math.max(ERROR_MIN, ERRORS_WIDE * guest.curve.error);
-  const caution = width * (left >= EARLY_ROUNDS ? EARLY_CAUTION : 1);
+  const unhurried = goal.capabilities.policy && left >= MANY_ROUNDS;
+  const fear = unhurried ? 0 : (FEAR[left] ?? 0);
   const shapes = {
-    low: shapeOf(calmest(guest.curve), 'low', Math.exp(-width)),
+    low: shapeOf(calmest(guest.curve), 'low', Math.exp(-width) * (unhurried && guest.round < CALMS_ROUNDS ? MAY_CALM : 1)),
     value: shapeOf(guest.curve),
-    high: shapeOf(guest.curve, 'value', Math.exp(caution)),
+    high: shapeOf(guest.curve, 'value', Math.exp(fear * width)),
   };
   const dirty = dirtyRange(guest, shapes);
   const fullRate = fullRates(shapes, Math.min(dirty.value, pagesThatFit(goal.targetDowntimeMs, 0, rate.value, goal)), goal);
@@ -85,7 +95,16 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
   const likely: PlanModel = { ...base, ...fit.sure, shape: shapes.value, pagesPerMs: pageRate(rate.value) / 1000 };
   // By bad luck a parked guest gets one on-time more into a round than its mean.
   const jitterMs = (1 - base.floorSpeed) * onTimeMs(guest, goal);
-  const careful: PlanModel = { ...likely, shape: shapes.high, pagesPerMs: pageRate(rate.low) / 1000, jitterMs };
+  const spare = left > 1 ? 1 - fear * SPARE : 1;
+  const carefulFit = { fitPages: spare * fit.sure.fitPages, fitPagesFree: spare * fit.sure.fitPagesFree };
+  const carefulRate = bytesPerSecond(rate.value - fear * (rate.value - rate.low));
+  const careful: PlanModel = {
+    ...likely,
+    ...carefulFit,
+    shape: shapes.high,
+    pagesPerMs: pageRate(carefulRate) / 1000,
+    jitterMs: fear * jitterMs,
+  };
   const rateCalm = bytesPerSecond(Math.max(rate.value, rateBest));
   const hopeful: PlanModel = { ...base, ...fit.hoped, shape: shapes.low, pagesPerMs: pageRate(rateHoped) / 1000 };
   const calmShape = shapeOf(calmest(guest.curve));
@@ -94,7 +113,12 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
   const calmModel: PlanModel = { ...likely, ...calmFit, shape: calmShape, pagesPerMs: pageRate(rateCalm) / 1000 };
   const start = startOf(guest, track, goal, dirty.value);
   const deadlineMs = goal.deadlineMs === undefined ? Number.POSITIVE_INFINITY : goal.deadlineMs - (track.atMs - track.startedAtMs);
-  const course = cheapest(likely, careful, start, { ...start, dirtyPages: dirty.high }, weightsOf(goal, falling), deadlineMs);
+  const carefulStart: PlanStart = {
+    ...start,
+    dirtyPages: dirty.high,
+    roundsLeft: start.roundsLeft - (start.openEnded && left > 2 ? 1 : 0),
+  };
+  const course = cheapest(likely, careful, start, carefulStart, weightsOf(goal, falling), deadlineMs);
   const best = lowest(likely, start);
   const bestCase = lowest(hopeful, { ...start, dirtyPages: dirty.low });
   const untouched = free(hopeful, { ...start, dirtyPages: dirty.low });

@@ -21,12 +21,14 @@ export const NO_PATIENCE_USED: Patience = { rateBest: 0, waitedMs: 0 };
 const RATE_FADES_MS = 60_000;
 /** Waiting must save at least this share of the work that throttling now would lose, … */
 const SAVES = 0.4;
+/** … and of the guest's time so far; … */
+const WORTH_WAITING = 0.01;
 /** … and the time must be unusual: the dirty set of a round this much above the calm one, or the rate this much below the best. */
 const BUSIER = 1.35;
 const SLOWER = 0.75;
 /** The sum of all waiting: what the first round took, at least so long. */
 const WAIT_MS_MIN = 15_000;
-/** Rounds that have to be left beyond those that the calm course needs. */
+/** Rounds that have to be left beyond those that the course needs, calm or not. */
 const SPARE_ROUNDS = 2;
 
 /** Remembers the best rate and how long was waited. */
@@ -58,6 +60,7 @@ export function worthWaiting(patience: Patience, calm: Calm, course: Course, sta
   if (guest.round < 1 || (calm.busier < BUSIER && calm.slower > SLOWER)) return false;
   const firstRoundMs = (track.rounds.find((r) => r.round === 0)?.endedAtMs ?? track.atMs) - track.startedAtMs;
   if (patience.waitedMs > Math.max(WAIT_MS_MIN, firstRoundMs)) return false;
-  if (!calm.course.fits || start.roundsLeft < calm.course.rounds + SPARE_ROUNDS) return false;
-  return calm.course.lostMs < (1 - SAVES) * course.lostMs || !course.fits;
+  if (!calm.course.fits || start.roundsLeft < Math.max(calm.course.rounds, course.fits ? course.rounds : 0) + SPARE_ROUNDS) return false;
+  const saves = course.lostMs - calm.course.lostMs;
+  return (saves > SAVES * course.lostMs && saves > WORTH_WAITING * (track.atMs - track.startedAtMs)) || !course.fits;
 }

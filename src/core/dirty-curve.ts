@@ -33,6 +33,8 @@ export interface CurvePoint {
   readonly round: number;
   /** A whole round's total; counts more than a look inside one. */
   readonly total: boolean;
+  /** The guest was throttled: its work is not known well, and neither is what the reading says. */
+  readonly held: boolean;
 }
 
 /** Finest work told apart, ms; half a timeslice and less is parking, not dirtying. */
@@ -47,6 +49,7 @@ const ERROR_WEIGHT = 0.3;
 /** Weight of a new reading at a knot: noise of single counts is averaged, a drift followed within a few readings. */
 const LOOK_WEIGHT = 0.4;
 const TOTAL_WEIGHT = 0.7;
+const HELD_WEIGHT = 0.15;
 /** A reading off by more than this (log: 28 %) was not explained by the curve; so many in a row mean another phase. */
 const SURPRISE_LOG = 0.25;
 const SURPRISES = 4;
@@ -74,16 +77,17 @@ export function learn(curve: DirtyCurve, point: CurvePoint): DirtyCurve {
   const expected = shape.at(point.workMs);
   const known = point.workMs <= shape.workMax * 1.5 && point.workMs >= shape.workMin / 1.5;
   const log = expected > 0 && own > 0 ? Math.log(own / expected) : 0;
-  const surprised = known && Math.abs(log) > SURPRISE_LOG;
+  const surprised = known && !point.held && Math.abs(log) > SURPRISE_LOG;
   const sameSign = Math.sign(log) === Math.sign(curve.surprise.log) || curve.surprise.count === 0;
   const step = point.total ? 2 : 1;
   const surprise = surprised ? { count: (sameSign ? curve.surprise.count : 0) + step, log } : { count: 0, log: 0 };
   const changed = surprise.count >= SURPRISES;
   const base = changed ? rescaled(curve.knots, point.round, Math.exp(log)) : curve.knots;
-  const weight = changed ? 1 : point.total ? TOTAL_WEIGHT : LOOK_WEIGHT;
+  const weight = changed ? 1 : point.held ? HELD_WEIGHT : point.total ? TOTAL_WEIGHT : LOOK_WEIGHT;
+  const blended = point.held && !changed ? expected + HELD_WEIGHT * (own - expected) : own;
   const errorNow = Math.min(1, Math.abs(log));
   return {
-    knots: placed(base, knotFor(point, own, shape.exponentAt(point.workMs)), weight),
+    knots: placed(base, knotFor(point, blended, shape.exponentAt(point.workMs)), weight),
     deviceShare: shared,
     error: known && point.total ? curve.error + ERROR_WEIGHT * (errorNow - curve.error) : curve.error,
     surprise: changed ? { count: 0, log: 0 } : surprise,
@@ -97,7 +101,15 @@ function knotFor(point: CurvePoint, pages: number, exponent: number): Knot {
 
 function placed(knots: readonly Knot[], knot: Knot, weight: number): readonly Knot[] {
   const old = knots.find((k) => k.at === knot.at);
-  if (old === undefined) return [...knots, { ...knot, least: knot.pages }].sort((a, b) => a.at - b.at);
+  if (old === undefined) {
+    // Where nobody looked in the calm, the calm is to be thought as far below as at the nearest knot.
+    const near = knots.reduce<Knot | undefined>(
+      (a, k) => (a === undefined || Math.abs(k.at - knot.at) < Math.abs(a.at - knot.at) ? k : a),
+      undefined,
+    );
+    const calm = near === undefined ? 1 : Math.min(1, near.least / near.pages);
+    return [...knots, { ...knot, least: knot.pages * calm }].sort((a, b) => a.at - b.at);
+  }
   const pages = old.pages + weight * (knot.pages - old.pages);
   const mixed = { ...knot, pages, least: Math.min(pages, old.least * LEAST_RISE) };
   return knots.map((k) => (k === old ? mixed : k));

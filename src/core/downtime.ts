@@ -8,13 +8,17 @@ export const SUSPEND_PAGES = 300;
 export const SUSPEND_PAGES_HIGH = 400;
 export const SUSPEND_PAGES_LOW = 220;
 
+/** Share of the lift's time in which the guest runs at full speed already: a process starts, makes one hypercall, and ends. */
+const LIFT_LIKELY = 0.25;
+const LIFT_WORST = 0.5;
+
 /**
  * Downtime (suspend passed on → running at the destination) if the guest were suspended with `dirty` pages to send:
  *
  *   latency + (dirty + fullRate × (lift + latency) + SUSPEND_PAGES) / transfer rate + overhead
  *
  * `fullRate` is the rate at which the unthrottled guest dirties *new* pages (pages/s): between the lift of the cap and the moment it
- * stands it runs at full speed. When within the call the lift takes effect is not known: at its end at best, at once at worst.
+ * stands it runs at full speed. A lift by a slow call takes effect late in it: at its end at best, after half of it at worst.
  * `liftMs`: 0 when no cap has to be lifted.
  */
 export function predictDowntime(
@@ -33,8 +37,8 @@ export function predictDowntime(
   const { low, value, high } = latency;
   return between(
     one(dirty.low, fullRate.low, low, low, rate.high, goal.overheadMs.low, SUSPEND_PAGES_LOW),
-    one(dirty.value, fullRate.value, liftMs / 2 + value, value, rate.value, goal.overheadMs.value, SUSPEND_PAGES),
-    one(dirty.high, fullRate.high, liftMs + high, high, rate.low, goal.overheadMs.high, SUSPEND_PAGES_HIGH),
+    one(dirty.value, fullRate.value, LIFT_LIKELY * liftMs + value, value, rate.value, goal.overheadMs.value, SUSPEND_PAGES),
+    one(dirty.high, fullRate.high, LIFT_WORST * liftMs + high, high, rate.low, goal.overheadMs.high, SUSPEND_PAGES_HIGH),
   );
 }
 
@@ -62,5 +66,5 @@ export function pagesThatSurelyFit(
   const left = target - latency - goal.overheadMs.high;
   if (left <= 0) return pages(0);
   const sendable = left / sendTime(pages(1), rateLow);
-  return pages(Math.max(0, sendable - (fullRateHigh * (liftMs + latency)) / 1000 - SUSPEND_PAGES_HIGH));
+  return pages(Math.max(0, sendable - (fullRateHigh * (LIFT_WORST * liftMs + latency)) / 1000 - SUSPEND_PAGES_HIGH));
 }

@@ -172,8 +172,12 @@ export const free = (model: PlanModel, start: PlanStart): Course => follow(model
 const depth = (model: PlanModel): number =>
   model.floorSpeed >= 1 ? 0 : model.slew > 0 ? Math.log(model.floorSpeed) / Math.log(model.slew) : 1;
 
-/** Steps of `fallAt`: with a slew limit the ramp can start anywhere; straight to the floor it starts with a round, slack is kept for the last. */
-const stepOf = (model: PlanModel): number => (model.slew > 0 ? 0.25 : 1);
+/** With a slew limit the ramp can start anywhere. Straight to the floor, only the running round may be part of the way: slack is for the last. */
+function coursesOf(model: PlanModel, start: PlanStart): readonly number[] {
+  const to = start.openEnded ? Math.min(AHEAD_MAX, start.roundsLeft) : start.roundsLeft;
+  const all = Array.from({ length: 1 + 4 * (to + Math.ceil(depth(model)) + 1) }, (_, k) => k / 4 - Math.ceil(depth(model)) - 1);
+  return model.slew > 0 ? all : all.filter((fallAt) => fallAt >= -1 && (fallAt <= 0 || Number.isInteger(fallAt)));
+}
 /** With open-ended rounds nobody plans a fall further ahead: by then the guest has changed. */
 const AHEAD_MAX = 4;
 
@@ -204,11 +208,9 @@ export function cheapest(
   weights: Weights,
   deadlineMs: number,
 ): Course {
-  const from = -Math.ceil(depth(likely)) - 1;
-  const to = start.openEnded ? Math.min(AHEAD_MAX, start.roundsLeft) : start.roundsLeft;
   let best: Course | undefined;
   let bestCost = Number.POSITIVE_INFINITY;
-  for (let fallAt = from; fallAt <= to; fallAt += stepOf(likely)) {
+  for (const fallAt of coursesOf(likely, start)) {
     const safe = follow(cautious, cautiousStart, fallAt);
     const course = follow(likely, start, fallAt);
     const late = course.timeMs > deadlineMs ? 1e7 : 0;
