@@ -3,6 +3,7 @@ import {
   because,
   type Controller,
   capped,
+  capToXen,
   type Decision,
   type Estimate,
   type Goal,
@@ -14,6 +15,7 @@ import {
   observe,
   type Pages,
   type PolicyQuery,
+  sameCap,
   showCap,
   type Track,
 } from '../src/core/index.ts';
@@ -33,6 +35,8 @@ export interface WorkingSetState {
   readonly hopelessCount: number;
   /** Rounds at the floor without progress, and the smallest round seen there. */
   readonly patience: Patience;
+  /** The last cap that was decided on, and when. */
+  readonly change?: { readonly capPercent: number; readonly atMs: number };
   readonly stuck: { readonly rounds: number; readonly best: number };
 }
 
@@ -102,7 +106,7 @@ function answer(state: WorkingSetState, observation: Observation, view: Outlook 
   }
   if (state.hopelessCount >= HOPELESS_MIN) return [state, impossible(state, view, goal)];
   if (observation.type === 'policy-query') return [state, atPolicy(state, observation, view, goal)];
-  return steer(state, observation, view, goal);
+  return settled(steer(state, observation, view, goal), observation, goal);
 }
 
 function dirtyAtGate(state: WorkingSetState, view: Outlook | undefined): Estimate<Pages> | undefined {
@@ -177,6 +181,30 @@ const ROUNDS_TO_TRY = 5;
 /** In a last round a cap that comes into force at its very end only holds up the suspend. */
 const tooLate = ({ start, likely, course }: Outlook): boolean =>
   course.rounds === 1 && course.speed < start.speedNow && start.pagesLeft / likely.pagesPerMs < likely.tailMs;
+
+/** Between two changes inside a round lie at least so many times the actuator's latency, and this share of the round so far. */
+const LATENCIES_APART = 2;
+const DWELL_SHARE = 0.04;
+const DWELL_MS = 30;
+
+/** One change at a time: what was decided is given the time to come into force, and a round is not spent on going back and forth. */
+function settled([state, decision]: [WorkingSetState, Decision], observation: Observation, goal: Goal): [WorkingSetState, Decision] {
+  if (decision.action !== 'set-cap' && decision.action !== 'uncap') return [state, decision];
+  const wanted = decision.action === 'set-cap' ? capToXen(decision.cap) : 0;
+  const inForce = sameCap(state.track.cap, goal.domain.capOriginal) ? 0 : capToXen(state.track.cap);
+  const last = state.change;
+  if (wanted === (last?.capPercent ?? 0) && wanted === inForce) return [state, decision];
+  const roundMs = observation.atMs - state.guest.roundAtMs;
+  const apart = LATENCIES_APART * goal.capabilities.actuatorLatencyMs + Math.max(DWELL_MS, DWELL_SHARE * roundMs);
+  const soon = last !== undefined && observation.atMs - last.atMs < apart;
+  if (soon && (observation.type !== 'round-start' || last.capPercent !== inForce)) {
+    return [
+      state,
+      { action: 'hold', reason: decision.reason, ...(decision.forecast === undefined ? {} : { forecast: decision.forecast }) },
+    ];
+  }
+  return [{ ...state, change: { capPercent: wanted, atMs: observation.atMs } }, decision];
+}
 
 /** Caps inside and between rounds. */
 function steer(state: WorkingSetState, observation: Observation, view: Outlook, goal: Goal): [WorkingSetState, Decision] {

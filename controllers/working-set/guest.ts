@@ -160,12 +160,12 @@ function entered(guest: GuestView, round: number, counted: number, goal: Goal): 
   };
 }
 
-/** Pages dirty in this round by now: the last look, carried on by the curve. */
-export function dirtyIn(guest: GuestView, shape: Shape): number {
-  const workMs = workInRound(guest);
-  const timeMs = timeInRound(guest);
-  const { look } = guest;
+/** Pages dirty in this round by now: the last look, carried on by the curve. `luckMs`: work on top, that parking may have let pass since. */
+export function dirtyIn(guest: GuestView, shape: Shape, luckMs = 0): number {
   const share = guest.curve.deviceShare;
-  if (look === undefined) return dirtiedAfter(shape, share, workMs, timeMs);
-  return dirtiedFrom(shape, share, look.pages, look, Math.max(0, workMs - look.workMs), Math.max(0, timeMs - look.timeMs));
+  const from = guest.look ?? { pages: 0, workMs: 0, timeMs: 0 };
+  const timeMs = Math.max(0, timeInRound(guest) - from.timeMs);
+  const workMs = Math.min(timeMs, Math.max(0, workInRound(guest) - from.workMs) + luckMs);
+  if (guest.look === undefined) return dirtiedAfter(shape, share, workMs, timeMs);
+  return dirtiedFrom(shape, share, from.pages, from, workMs, timeMs);
 }

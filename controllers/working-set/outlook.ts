@@ -79,7 +79,8 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
     value: shapeOf(guest.curve),
     high: shapeOf(guest.curve, 'value', Math.exp(fear * width)),
   };
-  const dirty = dirtyRange(guest, shapes);
+  const luckMs = speedIn(guest, track, goal) < 1 ? onTimeMs(guest, goal) : 0;
+  const dirty = dirtyRange(guest, shapes, luckMs);
   const fullRate = fullRates(shapes, Math.min(dirty.value, pagesThatFit(goal.targetDowntimeMs, 0, rate.value, goal)), goal);
   const rateHoped = bytesPerSecond(Math.max(rate.high, rateBest));
   const fit = fitting(guest, fullRate, rate, rateHoped, goal);
@@ -189,12 +190,13 @@ function fitting(guest: GuestView, full: Estimate<number>, rate: Estimate<BytesP
 const gateReading = (guest: GuestView, goal: Goal): number =>
   goal.capabilities.peek && guest.looks > 0 ? GATE_READ : Math.exp(Math.max(ERROR_MIN, ERRORS_WIDE * guest.curve.error));
 
-function dirtyRange(guest: GuestView, shapes: Shapes): Estimate<Pages> {
+function dirtyRange(guest: GuestView, shapes: Shapes, luckMs: number): Estimate<Pages> {
   const value = dirtyIn(guest, shapes.value);
-  if (guest.look === undefined) return between(pages(dirtyIn(guest, shapes.low)), pages(value), pages(dirtyIn(guest, shapes.high)));
-  const grown = Math.max(0, value - guest.look.pages);
-  const low = guest.look.pages * (2 - GATE_READ) + grown * 0.7;
-  return between(pages(low), pages(value), pages(guest.look.pages * GATE_READ + grown * 1.4 + GATE_READ_PAGES));
+  const high = dirtyIn(guest, shapes.high, luckMs);
+  if (guest.look === undefined) return between(pages(dirtyIn(guest, shapes.low)), pages(value), pages(high));
+  const read = guest.look.pages;
+  const low = read * (2 - GATE_READ) + 0.7 * Math.max(0, value - read);
+  return between(pages(low), pages(value), pages(read * GATE_READ + GATE_READ_PAGES + Math.max(0, high - read)));
 }
 
 export function startOf(guest: GuestView, track: Track, goal: Goal, dirtyPages: number): PlanStart {

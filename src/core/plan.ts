@@ -130,8 +130,10 @@ interface LastRound {
 function lastRound(model: PlanModel, round: RoundAhead): LastRound {
   const { spanMs, limit } = round;
   const freePages = after(model, round, 1, 0);
-  const slack = model.looks && round.inForce < 1 ? 1 - LET_GO : 1;
-  if (freePages <= slack * model.fitPagesFree) return { now: 1, speed: 1, pages: freePages, fits: true };
+  const held = model.looks && round.inForce < 1;
+  const slack = held && spanMs > URGENT * model.tailMs ? 1 - LET_GO : 1;
+  const inTime = !held || spanMs >= model.tailMs;
+  if (inTime && freePages <= slack * model.fitPagesFree) return { now: 1, speed: 1, pages: freePages, fits: true };
   if (limit >= 1) return { now: 1, speed: 1, pages: freePages, fits: false };
   const tail = limit + (1 - limit) * Math.min(1, model.tailMs / spanMs);
   const released = model.looks ? after(model, round, tail, 0) : Number.POSITIVE_INFINITY;
@@ -149,6 +151,8 @@ function lastRound(model: PlanModel, round: RoundAhead): LastRound {
 
 /** A last round is let go with this share of what fits to spare: rate and counts still move until the suspend. */
 const LET_GO = 0.07;
+/** … but with less than so many free ends of time left it is now or never. */
+const URGENT = 2.5;
 
 /** The highest speed of at least `limit` after which at most `most` pages are dirty; `limit` when none is. */
 function fastest(dirtied: (speed: number) => number, limit: number, most: number): number {
