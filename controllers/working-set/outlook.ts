@@ -46,8 +46,11 @@ const MANY_ROUNDS = 5;
 /** … and in so many first rounds the guest, who may be unusually busy, could calm down to this share. */
 const CALMS_ROUNDS = 4;
 const MAY_CALM = 0.6;
-/** What fits moves with the rate: until the last round up to this share of it is spared. */
-const SPARE = 0.1;
+/** Phases and noise move what the curve says from one round to the next by about so much (log scale). */
+const DRIFT = 0.05;
+/** A verdict in the last rounds would come hardly earlier than the suspend request: there only a target missed by this factor counts. */
+const LATE_ROUNDS = 2;
+const LATE_FACTOR = 3;
 
 const roundsLeft = (guest: GuestView, goal: Goal): number => Math.max(1, (goal.capabilities.roundsMax ?? ROUNDS_OPEN) - guest.round);
 
@@ -77,7 +80,7 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
   const shapes = {
     low: shapeOf(calmest(guest.curve), 'low', Math.exp(-width) * (unhurried && guest.round < CALMS_ROUNDS ? MAY_CALM : 1)),
     value: shapeOf(guest.curve),
-    high: shapeOf(guest.curve, 'value', Math.exp(fear * width)),
+    high: shapeOf(guest.curve, 'value', Math.exp(fear * Math.hypot(width, (rate.high - rate.low) / 2 / rate.value, DRIFT))),
   };
   const luckMs = speedIn(guest, track, goal) < 1 ? onTimeMs(guest, goal) : 0;
   const dirty = dirtyRange(guest, shapes, luckMs);
@@ -96,16 +99,7 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
   const likely: PlanModel = { ...base, ...fit.sure, shape: shapes.value, pagesPerMs: pageRate(rate.value) / 1000 };
   // By bad luck a parked guest gets one on-time more into a round than its mean.
   const jitterMs = (1 - base.floorSpeed) * onTimeMs(guest, goal);
-  const spare = left > 1 ? 1 - fear * SPARE : 1;
-  const carefulFit = { fitPages: spare * fit.sure.fitPages, fitPagesFree: spare * fit.sure.fitPagesFree };
-  const carefulRate = bytesPerSecond(rate.value - fear * (rate.value - rate.low));
-  const careful: PlanModel = {
-    ...likely,
-    ...carefulFit,
-    shape: shapes.high,
-    pagesPerMs: pageRate(carefulRate) / 1000,
-    jitterMs: fear * jitterMs,
-  };
+  const careful: PlanModel = { ...likely, shape: shapes.high, jitterMs: fear * jitterMs };
   const rateCalm = bytesPerSecond(Math.max(rate.value, rateBest));
   const hopeful: PlanModel = { ...base, ...fit.hoped, shape: shapes.low, pagesPerMs: pageRate(rateHoped) / 1000 };
   const calmShape = shapeOf(calmest(guest.curve));
@@ -123,7 +117,8 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
   const best = lowest(likely, start);
   const bestCase = lowest(hopeful, { ...start, dirtyPages: dirty.low });
   const untouched = free(hopeful, { ...start, dirtyPages: dirty.low });
-  const feasible = bestCase.fits || untouched.fits;
+  const late = left <= LATE_ROUNDS && Math.min(bestCase.lastPages, untouched.lastPages) < LATE_FACTOR * hopeful.fitPages;
+  const feasible = bestCase.fits || untouched.fits || late;
   const calm = calmOf(likely, calmModel, start, goal);
   return {
     likely,
