@@ -178,6 +178,15 @@ const tooEarly = (guest: GuestView, { start }: Outlook): boolean =>
 /** With fewer rounds left the lowest is tried even if it does not promise enough. */
 const ROUNDS_TO_TRY = 5;
 
+/** … or with so few where even the likely lowest leaves this much too much. */
+const ROUNDS_TO_WAIT = 3;
+const VAIN_FACTOR = 4;
+
+/** Whether throttling now would hurt the guest and still not lead to the target. */
+const inVain = ({ start, best, likely }: Outlook, goal: Goal): boolean =>
+  (goal.capabilities.policy && start.roundsLeft > ROUNDS_TO_TRY) ||
+  (start.roundsLeft >= ROUNDS_TO_WAIT && best.lastPages > VAIN_FACTOR * Math.max(likely.fitPages, likely.fitPagesFree));
+
 /** In a last round a cap that comes into force at its very end only holds up the suspend. */
 const tooLate = ({ start, likely, course }: Outlook): boolean =>
   course.rounds === 1 && course.speed < start.speedNow && start.pagesLeft / likely.pagesPerMs < likely.tailMs;
@@ -225,7 +234,7 @@ function steer(state: WorkingSetState, observation: Observation, view: Outlook, 
       { action: 'uncap', forecast, reason: because('waiting', text, numbers) },
     ];
   }
-  if (!course.fits && goal.capabilities.policy && view.start.roundsLeft > ROUNDS_TO_TRY && !state.falling) {
+  if (!course.fits && !state.falling && inVain(view, goal)) {
     const text = `nothing that can be done now would meet the target: the guest runs free while there are rounds to wait for a calmer one; ${plan}`;
     return [state, { action: 'uncap', forecast, reason: because('no-way-yet', text, numbers) }];
   }

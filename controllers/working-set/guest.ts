@@ -132,9 +132,12 @@ function looked(guest: GuestView, pages: number, goal: Goal): GuestView {
 /** So many on-times of a parked guest: less work than that is not known well enough to learn from. */
 const ON_TIMES = 4;
 
-/** The work a guest does between two stalls, ms of full speed: a timeslice, and half as much again that accounting lets pass. */
+/** A guest runs for a slice before it is parked, and a little of the next is let pass. */
+const ON_TIME_SLICES = 1.2;
+
+/** The work a guest does between two stalls, ms of full speed. */
 export const onTimeMs = (guest: GuestView, goal: Goal): number =>
-  (1.5 * goal.capabilities.tsliceMs * 100 * goal.domain.activeVcpus) / Math.max(100, demandOf(guest, goal));
+  (ON_TIME_SLICES * goal.capabilities.tsliceMs * 100 * goal.domain.activeVcpus) / Math.max(100, demandOf(guest, goal));
 
 /** While the guest is parked and let run in turn, its work in a short time is a matter of luck: what it did before is not blurred so. */
 const isHeld = (workMs: number, timeMs: number): boolean => workMs < 0.98 * timeMs;

@@ -41,6 +41,8 @@ const GATE_READ_PAGES = 16;
  * most, and much will be known better before it matters; in the last two nothing can be put right any more.
  */
 const FEAR: Readonly<Record<number, number>> = { 1: 1, 2: 1, 3: 0.5 };
+/** A ramp has to begin a round earlier than a fall, and without looks into the rounds nothing is learned in time: both are feared sooner. */
+const ahead = (guest: GuestView, goal: Goal): number => (slewOf(goal) > 0 ? 1 : 0) + (goal.capabilities.peek && guest.looks > 0 ? 0 : 1);
 /** Where rounds can be added there is no last chance to miss: with so many left the likely is enough, … */
 const MANY_ROUNDS = 5;
 /** … and in so many first rounds the guest, who may be unusually busy, could calm down to this share. */
@@ -76,13 +78,13 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
   const left = roundsLeft(guest, goal);
   const width = Math.max(ERROR_MIN, ERRORS_WIDE * guest.curve.error);
   const unhurried = goal.capabilities.policy && left >= MANY_ROUNDS;
-  const fear = unhurried ? 0 : (FEAR[left] ?? 0);
+  const fear = unhurried ? 0 : (FEAR[Math.max(1, left - ahead(guest, goal))] ?? 0);
   const shapes = {
     low: shapeOf(calmest(guest.curve), 'low', Math.exp(-width) * (unhurried && guest.round < CALMS_ROUNDS ? MAY_CALM : 1)),
     value: shapeOf(guest.curve),
     high: shapeOf(guest.curve, 'value', Math.exp(fear * Math.hypot(width, (rate.high - rate.low) / 2 / rate.value, DRIFT))),
   };
-  const luckMs = speedIn(guest, track, goal) < 1 ? onTimeMs(guest, goal) : 0;
+  const luckMs = (1 - speedIn(guest, track, goal)) * onTimeMs(guest, goal);
   const dirty = dirtyRange(guest, shapes, luckMs);
   const fullRate = fullRates(shapes, Math.min(dirty.value, pagesThatFit(goal.targetDowntimeMs, 0, rate.value, goal)), goal);
   const rateHoped = bytesPerSecond(Math.max(rate.high, rateBest));
