@@ -1,26 +1,9 @@
-import { firstValueFrom, map, merge, take } from 'rxjs';
 import type { Argv, CommandModule } from 'yargs';
-import { assetPath } from '../assets.ts';
-import { EXIT_CODES, messageOf } from '../core/errors.ts';
-import { type GoalOptions, goalFor } from '../core/options.ts';
-import type { SummaryRecord } from '../core/record.ts';
-import { ms } from '../core/units.ts';
-import { control } from '../loop.ts';
-import { preflight } from '../xen/domain.ts';
-import { type MigrateJob, startMigrateJob } from '../xen/migrate-job.ts';
-import { learnPair, loadPair } from '../xen/pair-store.ts';
-import { openXenHost, type XenHost } from '../xen/xen-host.ts';
-import type { XenMigration } from '../xen/xen-migration.ts';
-import { exitCodeOf } from './exit-code.ts';
-import { loadController } from './load-controller.ts';
 import type { Exit } from './main.ts';
-import { type GoalArguments, goalOptionsOf, type OutputArguments, withGoalOptions, withOutputOptions } from './options.ts';
-import { type Output, openOutput } from './output.ts';
-import { listenForSignals, type Signals } from './signals.ts';
-import { openTelemetry, type TelemetryArguments, withTelemetryOptions } from './telemetry.ts';
-import { openXenTools, privateSocket } from './xen-setup.ts';
+import { type GoalArguments, type OutputArguments, withGoalOptions, withOutputOptions } from './options.ts';
+import { type TelemetryArguments, withTelemetryOptions } from './telemetry-options.ts';
 
-interface Arguments extends GoalArguments, OutputArguments, TelemetryArguments {
+export interface MigrateArguments extends GoalArguments, OutputArguments, TelemetryArguments {
   readonly domain: string;
   readonly host: string;
   readonly observe: boolean;
@@ -38,153 +21,12 @@ const builder = (args: Argv) =>
     .example("$0 migrate db1 host2 -- -s 'ssh -p 2222'", 'options for xl migrate go behind --');
 
 /** `xthrottle migrate`: starts `xl migrate`, controls it, reports. */
-export const migrateCommand = (exit: Exit): CommandModule<object, Arguments> => ({
+export const migrateCommand = (exit: Exit): CommandModule<object, MigrateArguments> => ({
   command: 'migrate <domain> <host>',
   describe: 'migrate a guest to another host within a downtime target',
-  builder: builder as unknown as (args: Argv) => Argv<Arguments>,
+  builder: builder as unknown as (args: Argv) => Argv<MigrateArguments>,
   handler: async (argv) => {
+    const { migrate } = await import('./run-migrate.ts');
     exit.code = await migrate(argv);
   },
 });
-
-/** After an abort xl has so long to end by itself; then its process group is ended. */
-const ABORT_GRACE_MS = 20_000;
-
-async function migrate(argv: Arguments): Promise<number> {
-  const options = goalOptionsOf(argv);
-  const controller = await loadController(argv.controller);
-  const telemetry = await openTelemetry(argv);
-  const output = openOutput({ ...argv, many: false, also: telemetry.sinks });
-  const signals = listenForSignals((text) => output.say(text, 'warning'));
-  let host: XenHost | undefined;
-  try {
-    await telemetry.start(output, 'warn');
-    const { xl, xenctrl } = await openXenTools(output, telemetry);
-    const domain = await preflight(argv.domain, xl);
-    checkGoal(options, domain.facts, domain.scheduler, domain.tsliceMs);
-    host = await openXenHost({
-      socketPath: privateSocket(),
-      xl,
-      xenctrl,
-      observe: argv.observe,
-      note: (level, text) => output.say(text, level),
-    });
-    for (const left of host.restored) output.say(`left by an earlier run: ${left.what}: ${left.text}`, 'warning');
-    const job = startMigrateJob({
-      domid: domain.facts.domid,
-      destination: argv.host,
-      xlOptions: argv['--'] ?? [],
-      front: assetPath('src/xen/relay/front.sh'),
-      socketPath: host.socketPath,
-      ...(argv.verbose ? { onOutput: (text: string) => process.stderr.write(text) } : {}),
-    });
-    host.wrap(job, argv.host, domain);
-    const impatience = impatient(job, signals);
-    try {
-      return await followJob({ argv, options, controller, output, signals, host, job, telemetry });
-    } finally {
-      clearTimeout(impatience.timer);
-      impatience.stop();
-    }
-  } finally {
-    await host?.close();
-    signals.dispose();
-    await output.close();
-    await telemetry.close();
-  }
-}
-
-interface Followed {
-  readonly argv: Arguments;
-  readonly options: GoalOptions;
-  readonly controller: Awaited<ReturnType<typeof loadController>>;
-  readonly output: Output;
-  readonly signals: Signals;
-  readonly host: XenHost;
-  readonly job: MigrateJob;
-  readonly telemetry: Awaited<ReturnType<typeof openTelemetry>>;
-}
-
-async function followJob(f: Followed): Promise<number> {
-  const { argv, output, signals, host, job } = f;
-  const migration = await firstValueFrom(merge(host.migrations$, signals.first$.pipe(map(() => undefined))).pipe(take(1)), {
-    defaultValue: undefined,
-  });
-  if (migration === undefined) return withoutMigration(f);
-  f.telemetry.onMigration(migration);
-  if (migration.policyMissing !== undefined) output.say(`five live rounds as stock Xen has them: ${migration.policyMissing}`);
-  const goal = goalFor(f.options, migration.domain, migration.capabilities, await loadPair(argv.host));
-  const summary = await control(migration, {
-    controller: f.controller,
-    goal,
-    sink: output.sink,
-    observe: argv.observe,
-    abort$: signals.first$,
-    start: { time: new Date().toISOString() },
-  });
-  await job.done.catch(() => undefined);
-  await learn(migration, argv.host, output);
-  await f.telemetry.leaveBehind(summary.domain, output);
-  tellWhatToDo(summary, output);
-  return exitCodeOf(summary, summary.outcome === 'aborted' ? signals.exitName() : undefined);
-}
-
-/** xl ended, or we were told to stop, before its save helper ever reached us. */
-async function withoutMigration({ job, signals, output }: Followed): Promise<number> {
-  const signal = signals.exitName();
-  if (signal !== undefined) await job.terminate();
-  const result = await job.done;
-  if (signal !== undefined) {
-    output.say('ended before the first round; the guest runs on here, its cap was not touched');
-    return EXIT_CODES[signal].code;
-  }
-  if (!result.migrated) {
-    output.say(`xl migrate failed before the first round: ${result.reason ?? `exit code ${result.exitCode ?? result.signal}`}`, 'error');
-    return EXIT_CODES.migrationFailed.code;
-  }
-  output.say('migrated, but not under control: xl did not use our save helper (LIBXL_SAVE_HELPER); the target was not watched', 'error');
-  return EXIT_CODES.missed.code;
-}
-
-/** Ends an xl that does not end by itself after a signal. */
-function impatient(job: MigrateJob, signals: Signals): { timer: NodeJS.Timeout | undefined; stop(): void } {
-  const impatience: { timer: NodeJS.Timeout | undefined; stop(): void } = { timer: undefined, stop: () => subscription.unsubscribe() };
-  const subscription = signals.first$.subscribe(() => {
-    impatience.timer = setTimeout(() => void job.terminate(), ABORT_GRACE_MS);
-  });
-  return impatience;
-}
-
-/** Says at once, before anything runs, what is wrong with the options for this domain. */
-function checkGoal(
-  options: GoalOptions,
-  facts: Parameters<typeof goalFor>[1],
-  scheduler: 'credit' | 'credit2' | 'other',
-  tsliceMs: Parameters<typeof ms>[0],
-): void {
-  goalFor(options, facts, {
-    peek: false,
-    policy: false,
-    roundsMax: 5,
-    actuator: true,
-    actuatorLatencyMs: ms(0),
-    liftLatencyMs: ms(0),
-    scheduler,
-    tsliceMs: ms(tsliceMs),
-  });
-}
-
-async function learn(migration: XenMigration, destination: string, output: Output): Promise<void> {
-  const sample = migration.learned();
-  if (sample === undefined) return;
-  try {
-    await learnPair(destination, sample);
-  } catch (error) {
-    output.say(`what was learned of this pair of hosts is not kept: ${messageOf(error)}`, 'warning');
-  }
-}
-
-function tellWhatToDo(summary: SummaryRecord, output: Output): void {
-  if (summary.outcome === 'aborted' && summary.reason.includes('on-miss'))
-    output.say('to migrate all the same: --on-miss proceed, a longer --target-downtime, or a faster link');
-}

@@ -1,9 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import type { Argv, CommandModule } from 'yargs';
 import { messageOf, XthrottleError } from '../core/errors.ts';
-import { report } from '../view/report.ts';
 import type { Exit } from './main.ts';
-import { loadTraces } from './traces.ts';
 
 interface ReportArguments {
   readonly traces: readonly string[];
@@ -23,7 +21,9 @@ export const reportCommand = (_exit: Exit): CommandModule<object, ReportArgument
       describe: 'where the page goes',
     })) as unknown as (args: Argv) => Argv<ReportArguments>,
   handler: async ({ traces, output }) => {
-    const html = report(await loadTraces(traces));
+    const [{ report }, { loadTraces }] = await Promise.all([import('../view/report.ts'), import('./load-traces.ts')]);
+    const { migrations, notes } = await loadTraces(traces);
+    const html = report(migrations, { notes });
     try {
       await writeFile(output, html);
     } catch (error) {

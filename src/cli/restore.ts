@@ -1,7 +1,5 @@
 import type { Argv, CommandModule } from 'yargs';
 import { EXIT_CODES } from '../core/errors.ts';
-import { isLeft, restoreLeftovers } from '../xen/restore.ts';
-import { createXl } from '../xen/xl.ts';
 import type { Exit } from './main.ts';
 
 interface Arguments {
@@ -22,6 +20,7 @@ export const restoreCommand = (exit: Exit): CommandModule<object, Arguments> => 
     args: Argv,
   ) => Argv<Arguments>,
   handler: async ({ domain, all, json }) => {
+    const [{ isLeft, restoreLeftovers }, { createXl }] = await Promise.all([import('../xen/restore.ts'), import('../xen/xl.ts')]);
     const outcomes = await restoreLeftovers({ xl: createXl(), all, ...(domain === undefined ? {} : { domain }) });
     for (const outcome of outcomes) {
       process.stdout.write(

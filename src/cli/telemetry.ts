@@ -1,43 +1,18 @@
 import { join } from 'node:path';
-import type { Argv, Options } from 'yargs';
 import { packageVersion } from '../assets.ts';
 import { messageOf } from '../core/errors.ts';
 import type { RecordSink } from '../core/record.ts';
 import type { Migration } from '../host.ts';
-import { timedPeeks } from '../telemetry/collect-host.ts';
 import { parseListen } from '../telemetry/listen.ts';
-import { createMetrics } from '../telemetry/metrics.ts';
-import { parsePushUrl, pushMetrics } from '../telemetry/pushgateway.ts';
-import { type MetricsServer, startMetricsServer } from '../telemetry/server.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { MetricsServer } from '../telemetry/server.ts';
 import { writeTextfile } from '../telemetry/textfile.ts';
 import { recorder } from '../trace/recorder.ts';
 import { stateDirectory } from '../xen/journal.ts';
 import type { Xenctrl } from '../xen/libxenctrl.ts';
 import type { XlCall } from '../xen/xl.ts';
 import type { Output } from './output.ts';
-
-const GROUP = 'Telemetry:';
-
-const telemetryOptionSpecs = {
-  metrics: { type: 'string', requiresArg: true, group: GROUP, describe: 'serve Prometheus metrics on ADDR:PORT, e.g. 127.0.0.1:9464' },
-  textfile: {
-    type: 'string',
-    requiresArg: true,
-    group: GROUP,
-    describe: "leave the result in this directory of node_exporter's textfile collector",
-  },
-  pushgateway: { type: 'string', requiresArg: true, group: GROUP, describe: 'push the result to this Pushgateway URL' },
-  trace: { type: 'boolean', default: true, group: GROUP, describe: 'record every migration in the state directory; --no-trace does not' },
-} as const satisfies Readonly<Record<string, Options>>;
-
-export const withTelemetryOptions = <T>(args: Argv<T>) => args.options(telemetryOptionSpecs);
-
-export interface TelemetryArguments {
-  readonly metrics?: string | undefined;
-  readonly textfile?: string | undefined;
-  readonly pushgateway?: string | undefined;
-  readonly trace: boolean;
-}
+import type { TelemetryArguments } from './telemetry-options.ts';
 
 export interface Telemetry {
   /** Consumers of records: metrics and flight recorder. */
@@ -55,27 +30,38 @@ export interface Telemetry {
   close(): Promise<void>;
 }
 
+/** prom-client is loaded only where somebody asks for metrics: starting takes half as long without. */
+async function metricsFor(): Promise<Metrics & { readonly timed: (xenctrl: Xenctrl) => Xenctrl }> {
+  const [{ createMetrics }, { timedPeeks }] = await Promise.all([
+    import('../telemetry/metrics.ts'),
+    import('../telemetry/collect-host.ts'),
+  ]);
+  const metrics = createMetrics({ version: packageVersion() });
+  return { ...metrics, timed: (xenctrl) => timedPeeks(xenctrl, metrics.onPeek) };
+}
+
 /** Checks the options before anything runs. Throws XthrottleError('usage'). */
 export async function openTelemetry(argv: TelemetryArguments): Promise<Telemetry> {
   const listen = argv.metrics === undefined ? undefined : parseListen(argv.metrics);
-  const pushUrl = argv.pushgateway === undefined ? undefined : parsePushUrl(argv.pushgateway);
-  const metrics = createMetrics({ version: packageVersion() });
+  const pushUrl = argv.pushgateway === undefined ? undefined : (await import('../telemetry/pushgateway.ts')).parsePushUrl(argv.pushgateway);
+  const metrics = listen === undefined && pushUrl === undefined && argv.textfile === undefined ? undefined : await metricsFor();
   let say: (text: string) => void = () => {};
-  const sinks: RecordSink[] = [metrics.sink];
+  const sinks: RecordSink[] = metrics === undefined ? [] : [metrics.sink];
   if (argv.trace) sinks.push(recorder({ directory: join(stateDirectory(), 'traces'), warn: (text) => say(text) }));
   let server: MetricsServer | undefined;
   return {
     sinks,
-    onXlCall: (call) => metrics.onXlCall(call),
-    onMigration: (migration) => metrics.onMigration(migration),
+    onXlCall: (call) => metrics?.onXlCall(call),
+    onMigration: (migration) => metrics?.onMigration(migration),
     timed(xenctrl) {
-      metrics.onPeekAvailable(xenctrl !== undefined);
-      return xenctrl === undefined ? undefined : timedPeeks(xenctrl, metrics.onPeek);
+      metrics?.onPeekAvailable(xenctrl !== undefined);
+      return xenctrl === undefined || metrics === undefined ? xenctrl : metrics.timed(xenctrl);
     },
-    onRestore: (domain, restored) => metrics.onRestore({ domain, restored }),
+    onRestore: (domain, restored) => metrics?.onRestore({ domain, restored }),
     async start(output, whenTaken) {
       say = (text) => output.say(text, 'warning');
-      if (listen === undefined) return;
+      if (listen === undefined || metrics === undefined) return;
+      const { startMetricsServer } = await import('../telemetry/server.ts');
       try {
         server = await startMetricsServer({ listen, text: () => metrics.text() });
         output.say(`metrics at ${server.url}`);
@@ -89,8 +75,12 @@ export async function openTelemetry(argv: TelemetryArguments): Promise<Telemetry
         await work().catch((error: unknown) => output.say(messageOf(error), 'warning'));
       };
       const { textfile } = argv;
+      if (metrics === undefined) return;
       if (textfile !== undefined) await attempt(async () => writeTextfile(textfile, domain, await metrics.finalText(domain)));
-      if (pushUrl !== undefined) await attempt(() => pushMetrics(metrics.finalRegistry(domain), { url: pushUrl, domain }));
+      if (pushUrl !== undefined)
+        await attempt(async () =>
+          (await import('../telemetry/pushgateway.ts')).pushMetrics(metrics.finalRegistry(domain), { url: pushUrl, domain }),
+        );
     },
     async close() {
       await server?.close();

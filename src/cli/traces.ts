@@ -1,22 +1,9 @@
 import type { Argv, CommandModule } from 'yargs';
 import { EXIT_CODES } from '../core/errors.ts';
-import { type MigrationTrace, readTrace } from '../trace/read.ts';
-import { replay } from '../trace/replay.ts';
-import { explain } from '../view/explain.ts';
 import { safeText } from '../view/text.ts';
 import { showAction } from '../view/words.ts';
 import { loadController } from './load-controller.ts';
 import type { Exit } from './main.ts';
-
-export async function loadTraces(paths: readonly string[]): Promise<readonly MigrationTrace[]> {
-  const traces: MigrationTrace[] = [];
-  for (const path of paths) {
-    const read = await readTrace(path);
-    for (const note of read.notes) process.stderr.write(`xthrottle: ${safeText(path)}: ${safeText(note)}\n`);
-    traces.push(...read.traces);
-  }
-  return traces;
-}
 
 interface ReplayArguments {
   readonly trace: string;
@@ -36,7 +23,8 @@ export const replayCommand = (exit: Exit): CommandModule<object, ReplayArguments
     args: Argv,
   ) => Argv<ReplayArguments>,
   handler: async ({ trace, controller, json }) => {
-    for (const migration of await loadTraces([trace])) {
+    const [{ replay }, { loadTraces }] = await Promise.all([import('../trace/replay.ts'), import('./load-traces.ts')]);
+    for (const migration of (await loadTraces([trace])).migrations) {
       const result = replay(migration.records, await loadController(controller ?? migration.start.controller));
       if (controller === undefined && !result.identical) exit.code = EXIT_CODES.unexpected.code;
       if (json) {
@@ -73,6 +61,8 @@ export const explainCommand = (_exit: Exit): CommandModule<object, ExplainArgume
     args: Argv,
   ) => Argv<ExplainArguments>,
   handler: async ({ trace }) => {
-    for (const migration of await loadTraces([trace])) process.stdout.write(`${explain(migration)}\n`);
+    const [{ explain }, { loadTraces }] = await Promise.all([import('../view/explain.ts'), import('./load-traces.ts')]);
+    const { migrations, notes } = await loadTraces([trace]);
+    for (const migration of migrations) process.stdout.write(`${explain(migration, notes)}\n`);
   },
 });
