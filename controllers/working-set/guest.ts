@@ -157,10 +157,24 @@ function entered(guest: GuestView, round: number, counted: number, goal: Goal): 
   const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: true, held: isHeld(workMs, timeMs) };
   return {
     ...fresh,
+    ...(guest.cpu === undefined && point.held ? inferred(guest, point, goal) : {}),
     pagesToSend: pages,
     curve: trusted(guest, point, goal) ? learn(guest.curve, point) : guest.curve,
     speedBefore: timeMs > 0 ? Math.min(1, workMs / timeMs) : guest.speedBefore,
   };
+}
+
+/** How far one round's count moves the demand that nobody can measure. */
+const INFER_WEIGHT = 0.5;
+
+/** Without CPU time: a throttled round that dirtied more than its assumed work explains had more of its demand, so the demand is lower. */
+function inferred(guest: GuestView, point: CurvePoint, goal: Goal): Pick<GuestView, 'demandPercent'> | Record<string, never> {
+  const shape = shapeOf(guest.curve);
+  const workMs = Math.min(point.timeMs, shape.workFor(point.pages));
+  const known = shape.workMin <= workMs * 2 && workMs > point.workMs;
+  if (!known || point.workMs <= 0) return {};
+  const demand = demandOf(guest, goal);
+  return { demandPercent: Math.max(1, demand * (point.workMs / workMs) ** INFER_WEIGHT) };
 }
 
 /** Pages dirty in this round by now: the last look, carried on by the curve. `luckMs`: work on top, that parking may have let pass since. */

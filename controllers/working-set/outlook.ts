@@ -42,7 +42,7 @@ const GATE_READ_PAGES = 16;
  */
 const FEAR: Readonly<Record<number, number>> = { 1: 1, 2: 1, 3: 0.5 };
 /** A ramp has to begin a round earlier than a fall, and without looks into the rounds nothing is learned in time: both are feared sooner. */
-const ahead = (guest: GuestView, goal: Goal): number => (slewOf(goal) > 0 ? 1 : 0) + (goal.capabilities.peek && guest.looks > 0 ? 0 : 1);
+const ahead = (guest: GuestView, goal: Goal): number => (slewOf(goal) > 0 ? 1 : 0) + (goal.capabilities.peek && guest.looks > 0 ? 0 : 2);
 /** Where rounds can be added there is no last chance to miss: with so many left the likely is enough, … */
 const MANY_ROUNDS = 5;
 /** … and in so many first rounds the guest, who may be unusually busy, could calm down to this share. */
@@ -82,13 +82,17 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
   const shapes = {
     low: shapeOf(calmest(guest.curve), 'low', Math.exp(-width) * (unhurried && guest.round < CALMS_ROUNDS ? MAY_CALM : 1)),
     value: shapeOf(guest.curve),
-    high: shapeOf(guest.curve, 'value', Math.exp(fear * Math.hypot(width, (rate.high - rate.low) / 2 / rate.value, DRIFT))),
+    high: shapeOf(
+      guest.curve,
+      goal.capabilities.peek && guest.looks > 0 ? 'value' : 'high',
+      Math.exp(fear * Math.hypot(width, (rate.high - rate.low) / 2 / rate.value, DRIFT)),
+    ),
   };
   const luckMs = (1 - speedIn(guest, track, goal)) * onTimeMs(guest, goal);
   const dirty = dirtyRange(guest, shapes, luckMs);
   const fullRate = fullRates(shapes, Math.min(dirty.value, pagesThatFit(goal.targetDowntimeMs, 0, rate.value, goal)), goal);
   const rateHoped = bytesPerSecond(Math.max(rate.high, rateBest));
-  const fit = fitting(guest, fullRate, rate, rateHoped, goal);
+  const fit = fitting(fullRate, rate, rateHoped, goal);
   const base = {
     deviceShare: guest.curve.deviceShare,
     floorSpeed: Math.min(1, floorPercent(goal) / demandOf(guest, goal)),
@@ -159,9 +163,9 @@ interface Shapes {
 export const floorStall = (goal: Goal): number =>
   stallOf(floorPercent(goal), goal.domain.activeVcpus, goal.capabilities.scheduler, goal.capabilities.tsliceMs);
 
-function fitting(guest: GuestView, full: Estimate<number>, rate: Estimate<BytesPerSecond>, rateHoped: BytesPerSecond, goal: Goal) {
+function fitting(full: Estimate<number>, rate: Estimate<BytesPerSecond>, rateHoped: BytesPerSecond, goal: Goal) {
   const target = goal.targetDowntimeMs;
-  const read = (fit: number): number => Math.max(0, fit / gateReading(guest, goal) - GATE_READ_PAGES);
+  const read = (fit: number): number => Math.max(0, fit / GATE_READ - GATE_READ_PAGES);
   if (goal.maxDirtyPages !== undefined) {
     const most = goal.maxDirtyPages;
     return { sure: { fitPages: read(most), fitPagesFree: read(most) }, hoped: { fitPages: most, fitPagesFree: most } };
@@ -182,10 +186,6 @@ function fitting(guest: GuestView, full: Estimate<number>, rate: Estimate<BytesP
     hoped: { fitPages: hoped, fitPagesFree: hoped },
   };
 }
-
-/** With a peek the gate reads the count, without one it has to add the curve's range. */
-const gateReading = (guest: GuestView, goal: Goal): number =>
-  goal.capabilities.peek && guest.looks > 0 ? GATE_READ : Math.exp(Math.max(ERROR_MIN, ERRORS_WIDE * guest.curve.error));
 
 function dirtyRange(guest: GuestView, shapes: Shapes, luckMs: number): Estimate<Pages> {
   const value = dirtyIn(guest, shapes.value);

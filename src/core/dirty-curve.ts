@@ -168,9 +168,9 @@ export function shapeOf(curve: DirtyCurve, lean: Lean = 'value', scale = 1): Sha
   const slope = (i: number): number =>
     ((log[i + 1] as number) - (log[i] as number)) / (((at[i + 1] as number) - (at[i] as number)) * perStep);
   const slopes = at.slice(1).map((_, i) => Math.min(1, Math.max(0, slope(i))));
-  const firstSeen = slopes[0] ?? 0.8;
+  const firstSeen = slopes[0] ?? FIRST_EXPONENT;
   const lastSeen = slopes.at(-1) ?? 0.8;
-  const below = lean === 'low' ? 1 : lean === 'high' ? firstSeen : (1 + firstSeen) / 2;
+  const z = saturationOf(firstSeen, lean);
   const above = lean === 'low' ? 0 : lean === 'high' ? lastSeen : lastSeen * 0.7;
   const x0 = at[0] as number;
   const xn = at[n - 1] as number;
@@ -180,9 +180,10 @@ export function shapeOf(curve: DirtyCurve, lean: Lean = 'value', scale = 1): Sha
     while (i < n - 2 && (at[i + 1] as number) <= x) i++;
     return i;
   };
-  const exponent = (x: number): number => (x < x0 || n === 1 ? below : x >= xn ? above : (slopes[segment(x)] as number));
+  const exponent = (x: number): number =>
+    x < x0 || n === 1 ? below(z, x - x0).exponent : x >= xn ? above : (slopes[segment(x)] as number);
   const logAt = (x: number): number => {
-    if (x <= x0) return (log[0] as number) + (x - x0) * perStep * below;
+    if (x <= x0) return (log[0] as number) + below(z, x - x0).log;
     if (x >= xn) return (log[n - 1] as number) + (x - xn) * perStep * above;
     const i = segment(x);
     return (log[i] as number) + (x - (at[i] as number)) * perStep * (slopes[i] as number);
@@ -198,13 +199,42 @@ export function shapeOf(curve: DirtyCurve, lean: Lean = 'value', scale = 1): Sha
       if (pages <= 0) return 0;
       const y = Math.log(pages) - logScale;
       const first = log[0] as number;
-      if (y <= first) return below <= 0 ? 0 : workOf(x0 + (y - first) / (perStep * below));
+      if (y <= first) return workOf(x0) * (z < Z_LINEAR ? Math.exp(y - first) : -Math.log1p(Math.exp(y - first) * Math.expm1(-z)) / z);
       for (let i = 0; i < n - 1; i++) {
         if (y <= (log[i + 1] as number)) return workOf((at[i] as number) + (y - (log[i] as number)) / (perStep * (slopes[i] as number)));
       }
       return above <= 1e-6 ? Number.POSITIVE_INFINITY : workOf(xn + Math.min(200, (y - (log[n - 1] as number)) / (perStep * above)));
     },
   };
+}
+
+/** Exponent thought where one point is all there is: the first round is long, and most guests have begun to level off by its end. */
+const FIRST_EXPONENT = 0.4;
+/** Below this a saturation is a straight line. */
+const Z_LINEAR = 1e-3;
+/** A first exponent near 0 says little of how early the curve levels off; no more saturation than this is read out of it. */
+const Z_MAX: Readonly<Record<Lean, number>> = { low: 0, value: 3, high: 12 };
+
+/**
+ * Below the first knot F is taken for that of uniform writes, A (1 − e^(−w/T)): z = w₀/T at the knot w₀ has the knot's exponent
+ * z / (e^z − 1). `low` goes down in a straight line instead, which is the least a curve with falling F(w)/w can be.
+ */
+function saturationOf(exponent: number, lean: Lean): number {
+  let [low, high] = [0, Z_MAX[lean]];
+  for (let k = 0; k < 20; k++) {
+    const middle = (low + high) / 2;
+    if (middle / Math.expm1(middle) > exponent) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+/** The log of F below the first knot relative to it, `steps` (≤ 0) grid steps away, and the exponent there. */
+function below(z: number, steps: number): { readonly log: number; readonly exponent: number } {
+  const share = 2 ** (steps / PER_OCTAVE);
+  if (z < Z_LINEAR || share <= 0) return { log: (steps * Math.LN2) / PER_OCTAVE, exponent: 1 };
+  const at = z * share;
+  return { log: Math.log(Math.expm1(-at) / Math.expm1(-z)), exponent: at / Math.expm1(at) };
 }
 
 /** Knots as logs, made monotone with log-log slopes of at most 1; where two knots contradict each other the newer wins. */
