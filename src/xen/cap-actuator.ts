@@ -44,9 +44,15 @@ export function createActuator(options: ActuatorOptions): CapActuator {
     return same;
   };
   let queue: Promise<unknown> = Promise.resolve();
+  let waiting = 0;
   const inOrder = <T>(work: () => Promise<T>): Promise<T> => {
+    waiting += 1;
     const next = queue.then(work, work);
-    queue = next.catch(() => undefined);
+    queue = next
+      .catch(() => undefined)
+      .then(() => {
+        waiting -= 1;
+      });
     return next;
   };
   const read = async (): Promise<Cap> => xenctrl?.getCap(domain.domid, scheduler) ?? readCap(xl, domain.domid, scheduler);

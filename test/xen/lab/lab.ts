@@ -220,7 +220,7 @@ export function gapsOf(consoleText: string): readonly number[] {
 }
 
 /** The domain's migration command for a link of `bytesPerSecond` to this same host: give it as HOST with `-s ''`. */
-export const localLink = (bytesPerSecond: number): string => `unset LIBXL_SAVE_HELPER; pv -qL ${bytesPerSecond} | xl migrate-receive`;
+export const localLink = (bytesPerSecond: number): string => `unset LIBXL_SAVE_HELPER; linkrate ${bytesPerSecond} | xl migrate-receive`;
 
 /** What `xthrottle migrate --json` printed. */
 export interface Migrated extends Ran {
