@@ -10,6 +10,7 @@ import {
   free,
   type Goal,
   lowest,
+  luckMs,
   ms,
   type Pages,
   type PlanModel,
@@ -79,17 +80,19 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
   const width = Math.max(ERROR_MIN, ERRORS_WIDE * guest.curve.error);
   const unhurried = goal.capabilities.policy && left >= MANY_ROUNDS;
   const fear = unhurried ? 0 : (FEAR[Math.max(1, left - ahead(guest, goal))] ?? 0);
+  // Without looks the first knot is far up, and what lies below it is guessed on the safe side.
+  const sees = goal.capabilities.peek && guest.looks > 0;
   const shapes = {
     low: shapeOf(calmest(guest.curve), 'low', Math.exp(-width) * (unhurried && guest.round < CALMS_ROUNDS ? MAY_CALM : 1)),
-    value: shapeOf(guest.curve),
+    value: shapeOf(guest.curve, sees ? 'value' : 'high'),
     high: shapeOf(
       guest.curve,
       goal.capabilities.peek && guest.looks > 0 ? 'value' : 'high',
       Math.exp(fear * Math.hypot(width, (rate.high - rate.low) / 2 / rate.value, DRIFT)),
     ),
   };
-  const luckMs = (1 - speedIn(guest, track, goal)) * onTimeMs(guest, goal);
-  const dirty = dirtyRange(guest, shapes, luckMs);
+  const sinceLookMs = timeInRound(guest) - (guest.look?.timeMs ?? 0);
+  const dirty = dirtyRange(guest, shapes, luckMs(speedIn(guest, track, goal), sinceLookMs, onTimeMs(guest, goal)));
   const fullRate = fullRates(shapes, Math.min(dirty.value, pagesThatFit(goal.targetDowntimeMs, 0, rate.value, goal)), goal);
   const rateHoped = bytesPerSecond(Math.max(rate.high, rateBest));
   const fit = fitting(fullRate, rate, rateHoped, goal);
@@ -98,14 +101,12 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
     floorSpeed: Math.min(1, floorPercent(goal) / demandOf(guest, goal)),
     slew: slewOf(goal),
     latencyMs: goal.capabilities.actuatorLatencyMs as number,
-    jitterMs: 0,
+    onTimeMs: 0,
     looks: goal.capabilities.peek && guest.looks > 0,
     tailMs: goal.capabilities.tsliceMs + goal.capabilities.actuatorLatencyMs,
   };
   const likely: PlanModel = { ...base, ...fit.sure, shape: shapes.value, pagesPerMs: pageRate(rate.value) / 1000 };
-  // By bad luck a parked guest gets one on-time more into a round than its mean.
-  const jitterMs = (1 - base.floorSpeed) * onTimeMs(guest, goal);
-  const careful: PlanModel = { ...likely, shape: shapes.high, jitterMs: fear * jitterMs };
+  const careful: PlanModel = { ...likely, shape: shapes.high, onTimeMs: fear * onTimeMs(guest, goal) };
   const rateCalm = bytesPerSecond(Math.max(rate.value, rateBest));
   const hopeful: PlanModel = { ...base, ...fit.hoped, shape: shapes.low, pagesPerMs: pageRate(rateHoped) / 1000 };
   const calmShape = shapeOf(calmest(guest.curve));
@@ -187,9 +188,9 @@ function fitting(full: Estimate<number>, rate: Estimate<BytesPerSecond>, rateHop
   };
 }
 
-function dirtyRange(guest: GuestView, shapes: Shapes, luckMs: number): Estimate<Pages> {
+function dirtyRange(guest: GuestView, shapes: Shapes, extraMs: number): Estimate<Pages> {
   const value = dirtyIn(guest, shapes.value);
-  const high = dirtyIn(guest, shapes.high, luckMs);
+  const high = dirtyIn(guest, shapes.high, extraMs);
   if (guest.look === undefined) return between(pages(dirtyIn(guest, shapes.low)), pages(value), pages(high));
   const read = guest.look.pages;
   const low = read * (2 - GATE_READ) + 0.7 * Math.max(0, value - read);

@@ -213,7 +213,7 @@ const FIRST_EXPONENT = 0.4;
 /** Below this a saturation is a straight line. */
 const Z_LINEAR = 1e-3;
 /** A first exponent near 0 says little of how early the curve levels off; no more saturation than this is read out of it. */
-const Z_MAX: Readonly<Record<Lean, number>> = { low: 0, value: 3, high: 12 };
+const Z_MAX: Readonly<Record<Lean, number>> = { low: 0, value: 2, high: 12 };
 
 /**
  * Below the first knot F is taken for that of uniform writes, A (1 − e^(−w/T)): z = w₀/T at the knot w₀ has the knot's exponent

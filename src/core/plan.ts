@@ -15,8 +15,8 @@ export interface PlanModel {
   readonly fitPages: number;
   /** The same after a free one: no stall joins the downtime. */
   readonly fitPagesFree: number;
-  /** Work that parking may add to a round by bad luck, ms. */
-  readonly jitterMs: number;
+  /** Work that a throttled guest does between two stalls, ms; 0: as if it ran evenly. */
+  readonly onTimeMs: number;
   /** The dirty count can be read inside the round. */
   readonly looks: boolean;
   /** A free end of the last round is at least this long, ms: the guest has run for a slice before it is suspended. */
@@ -88,7 +88,7 @@ export function follow(model: PlanModel, start: PlanStart, fallAt: number): Cour
     lostMs += (1 - mean) * spanMs;
     timeMs += spanMs;
     if (last && end !== undefined) return { fallAt, speed: first, lostMs, timeMs, rounds: i + 1, lastPages: end.pages, fits: end.fits };
-    dirty = after(model, round, speed, 0);
+    dirty = after(model, round, speed);
     before = (round.sofar.workMs + speed * spanMs) / (round.sofar.timeMs + spanMs);
     inForce = speed;
     pagesToSend = dirty;
@@ -106,12 +106,23 @@ interface RoundAhead {
 const FRESH = { dirtyPages: 0, workMs: 0, timeMs: 0 };
 
 /** Pages dirty at the end of a round that goes on at `speed`. */
-function after(model: PlanModel, { spanMs, inForce, sofar }: RoundAhead, speed: number, extraMs: number): number {
+function after(model: PlanModel, { spanMs, inForce, sofar }: RoundAhead, speed: number, unlucky = false): number {
   const lag = (inForce - speed) * Math.min(model.latencyMs, spanMs);
-  const work = Math.min(spanMs, speed * spanMs + lag + extraMs);
+  const work = Math.min(spanMs, speed * spanMs + lag + (unlucky ? luckMs(speed, spanMs, model.onTimeMs) : 0));
   return sofar.timeMs > 0
     ? dirtiedFrom(model.shape, model.deviceShare, sofar.dirtyPages, sofar, work, spanMs)
     : dirtiedAfter(model.shape, model.deviceShare, work, spanMs);
+}
+
+/**
+ * How far parking can carry a guest's work in `spanMs` above its mean: run for `onTimeMs` at a time, parked in between, the span begins with
+ * a run at worst.
+ */
+export function luckMs(speed: number, spanMs: number, onTimeMs: number): number {
+  if (speed >= 1 || speed <= 0 || onTimeMs <= 0) return 0;
+  const cycleMs = onTimeMs / speed;
+  const restMs = spanMs - Math.floor(spanMs / cycleMs) * cycleMs;
+  return Math.max(0, Math.min(restMs, onTimeMs) - speed * restMs);
 }
 
 interface LastRound {
@@ -129,24 +140,24 @@ interface LastRound {
  */
 function lastRound(model: PlanModel, round: RoundAhead): LastRound {
   const { spanMs, limit } = round;
-  const freePages = after(model, round, 1, 0);
+  const freePages = after(model, round, 1);
   const held = model.looks && round.inForce < 1;
   const slack = held && spanMs > URGENT * model.tailMs ? 1 - LET_GO : 1;
   const inTime = !held || spanMs >= model.tailMs;
   if (inTime && freePages <= slack * model.fitPagesFree) return { now: 1, speed: 1, pages: freePages, fits: true };
   if (limit >= 1) return { now: 1, speed: 1, pages: freePages, fits: false };
   const tail = limit + (1 - limit) * Math.min(1, model.tailMs / spanMs);
-  const released = model.looks ? after(model, round, tail, 0) : Number.POSITIVE_INFINITY;
+  const released = model.looks ? after(model, round, tail) : Number.POSITIVE_INFINITY;
   const most = slack * model.fitPagesFree;
   if (released <= most) {
-    const speed = fastest((s) => after(model, round, s, 0), tail, most);
-    return { now: limit, speed, pages: after(model, round, speed, 0), fits: true };
+    const speed = fastest((s) => after(model, round, s), tail, most);
+    return { now: limit, speed, pages: after(model, round, speed), fits: true };
   }
-  const luck = (speed: number): number => after(model, round, speed, model.jitterMs);
+  const luck = (speed: number): number => after(model, round, speed, true);
   const slowest = luck(limit);
-  if (slowest > model.fitPages) return { now: limit, speed: limit, pages: after(model, round, limit, 0), fits: false };
+  if (slowest > model.fitPages) return { now: limit, speed: limit, pages: after(model, round, limit), fits: false };
   const speed = model.looks ? limit : fastest(luck, limit, model.fitPages);
-  return { now: speed, speed, pages: after(model, round, speed, 0), fits: true };
+  return { now: speed, speed, pages: after(model, round, speed), fits: true };
 }
 
 /** A last round is let go with this share of what fits to spare: rate and counts still move until the suspend. */
