@@ -6,6 +6,7 @@ interface Arguments {
   readonly domain?: string | undefined;
   readonly all: boolean;
   readonly json: boolean;
+  readonly textfile?: string | undefined;
 }
 
 /** `xthrottle restore`: puts back the caps (and timeslices) that a dead xthrottle left. */
@@ -16,10 +17,15 @@ export const restoreCommand = (exit: Exit): CommandModule<object, Arguments> => 
     args
       .positional('domain', { type: 'string', describe: 'only this domain: name, domid or UUID' })
       .option('all', { type: 'boolean', default: false, describe: 'also what a living xthrottle holds; it then lets go of the domain' })
+      .option('textfile', {
+        type: 'string',
+        requiresArg: true,
+        describe: "correct what migrate --textfile left in this directory of node_exporter's textfile collector",
+      })
       .option('json', { type: 'boolean', default: false, describe: 'one JSON object a line' })) as unknown as (
     args: Argv,
   ) => Argv<Arguments>,
-  handler: async ({ domain, all, json }) => {
+  handler: async ({ domain, all, json, textfile }) => {
     const [{ isLeft, restoreLeftovers }, { createXl }] = await Promise.all([import('../xen/restore.ts'), import('../xen/xl.ts')]);
     const outcomes = await restoreLeftovers({ xl: createXl(), all, ...(domain === undefined ? {} : { domain }) });
     for (const outcome of outcomes) {
@@ -30,6 +36,11 @@ export const restoreCommand = (exit: Exit): CommandModule<object, Arguments> => 
       );
     }
     if (outcomes.length === 0 && !json) process.stdout.write('no cap was left behind\n');
+    if (textfile !== undefined) {
+      const { settle } = await import('./settle.ts');
+      for (const name of await settle(textfile, outcomes, domain))
+        process.stderr.write(`xthrottle: ${name} says now that the cap is back\n`);
+    }
     if (outcomes.some(isLeft)) exit.code = EXIT_CODES.capNotRestored.code;
   },
 });

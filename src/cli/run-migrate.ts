@@ -1,13 +1,14 @@
-import { firstValueFrom, map, merge, take } from 'rxjs';
+import { firstValueFrom, takeUntil } from 'rxjs';
 import { assetPath } from '../assets.ts';
-import { EXIT_CODES, messageOf } from '../core/errors.ts';
+import { EXIT_CODES, messageOf, XthrottleError } from '../core/errors.ts';
 import { type GoalOptions, goalFor } from '../core/options.ts';
 import type { SummaryRecord } from '../core/record.ts';
 import { ms } from '../core/units.ts';
 import { control } from '../loop.ts';
-import { preflight } from '../xen/domain.ts';
+import { preflight, type XenDomain } from '../xen/domain.ts';
 import { type MigrateJob, startMigrateJob } from '../xen/migrate-job.ts';
 import { learnPair, loadPair } from '../xen/pair-store.ts';
+import type { RestoreOutcome } from '../xen/restore.ts';
 import { openXenHost, type XenHost } from '../xen/xen-host.ts';
 import type { XenMigration } from '../xen/xen-migration.ts';
 import { exitCodeOf } from './exit-code.ts';
@@ -33,8 +34,8 @@ export async function migrate(argv: MigrateArguments): Promise<number> {
   try {
     await telemetry.start(output, 'warn');
     const { xl, xenctrl } = await openXenTools(output, telemetry);
-    const domain = await preflight(argv.domain, xl);
-    checkGoal(options, domain.facts, domain.scheduler, domain.tsliceMs);
+    const found = await preflight(argv.domain, xl);
+    checkGoal(options, found.facts, found.scheduler, found.tsliceMs);
     host = await openXenHost({
       socketPath: privateSocket(),
       xl,
@@ -42,7 +43,7 @@ export async function migrate(argv: MigrateArguments): Promise<number> {
       observe: argv.observe,
       note: (level, text) => output.say(text, level),
     });
-    for (const left of host.restored) output.say(`left by an earlier run: ${left.what}: ${left.text}`, 'warning');
+    if (!argv.observe) await telemetry.onLeftovers(host.restored, output);
     const job = startMigrateJob({
       domid: domain.facts.domid,
       destination: argv.host,
@@ -52,19 +53,25 @@ export async function migrate(argv: MigrateArguments): Promise<number> {
       ...(argv.verbose ? { onOutput: (text: string) => process.stderr.write(text) } : {}),
     });
     host.wrap(job, argv.host, domain);
-    const impatience = impatient(job, signals);
-    try {
-      return await followJob({ argv, options, controller, output, signals, host, job, telemetry });
-    } finally {
-      clearTimeout(impatience.timer);
-      impatience.stop();
-    }
+    return await followJob({ argv, options, controller, output, signals, host, job, telemetry });
   } finally {
     await host?.close();
     signals.dispose();
     await output.close();
     await telemetry.close();
   }
+}
+
+/** A cap that xthrottle has set would travel: xl gives the destination the one that it finds. Throws XthrottleError. */
+function assertOwnCap({ facts }: XenDomain, outcomes: readonly RestoreOutcome[]): void {
+  const left = outcomes.find(({ uuid, verdict }) => uuid === facts.uuid && (verdict === 'failed' || verdict === 'owner-alive'));
+  if (left === undefined) return;
+  if (left.verdict === 'owner-alive') {
+    throw new XthrottleError('noDomain', `${left.what} is being migrated already: ${left.text}`, { hint: 'wait until that has ended' });
+  }
+  throw new XthrottleError('capNotRestored', `the cap that an earlier run left on ${left.what} could not be put back: ${left.text}`, {
+    hint: left.hint ?? 'xthrottle restore',
+  });
 }
 
 interface Followed {
@@ -80,13 +87,12 @@ interface Followed {
 
 async function followJob(f: Followed): Promise<number> {
   const { argv, output, signals, host, job } = f;
-  const migration = await firstValueFrom(merge(host.migrations$, signals.first$.pipe(map(() => undefined))).pipe(take(1)), {
-    defaultValue: undefined,
-  });
+  const migration = await firstValueFrom(host.migrations$.pipe(takeUntil(signals.first$)), { defaultValue: undefined });
   if (migration === undefined) return withoutMigration(f);
   f.telemetry.onMigration(migration);
   if (migration.policyMissing !== undefined) output.say(`five live rounds as stock Xen has them: ${migration.policyMissing}`);
   const goal = goalFor(f.options, migration.domain, migration.capabilities, await loadPair(argv.host));
+  const impatience = impatient(job, signals, migration, output);
   const summary = await control(migration, {
     controller: f.controller,
     goal,
@@ -94,8 +100,7 @@ async function followJob(f: Followed): Promise<number> {
     observe: argv.observe,
     abort$: signals.first$,
     start: { time: new Date().toISOString() },
-  });
-  await job.done.catch(() => undefined);
+  }).finally(impatience.stop);
   await learn(migration, argv.host, output);
   await f.telemetry.leaveBehind(summary.domain, output);
   tellWhatToDo(summary, output);
@@ -119,13 +124,23 @@ async function withoutMigration({ job, signals, output }: Followed): Promise<num
   return EXIT_CODES.missed.code;
 }
 
-/** Ends an xl that does not end by itself after a signal. */
-function impatient(job: MigrateJob, signals: Signals): { timer: NodeJS.Timeout | undefined; stop(): void } {
-  const impatience: { timer: NodeJS.Timeout | undefined; stop(): void } = { timer: undefined, stop: () => subscription.unsubscribe() };
+/**
+ * Ends an xl that does not end by itself after a signal; but never while the guest stands: only xl resumes it here, or starts it there.
+ */
+function impatient(job: MigrateJob, signals: Signals, migration: XenMigration, output: Output): { stop(): void } {
+  let timer: NodeJS.Timeout | undefined;
   const subscription = signals.first$.subscribe(() => {
-    impatience.timer = setTimeout(() => void job.terminate(), ABORT_GRACE_MS);
+    timer = setTimeout(() => {
+      if (migration.leaving) output.say('the guest is suspended: xl is not ended, since it alone can resume or hand over the guest', 'warning');
+      else void job.terminate();
+    }, ABORT_GRACE_MS);
   });
-  return impatience;
+  return {
+    stop() {
+      clearTimeout(timer);
+      subscription.unsubscribe();
+    },
+  };
 }
 
 /** Says at once, before anything runs, what is wrong with the options for this domain. */

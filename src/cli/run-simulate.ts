@@ -8,82 +8,116 @@ import { suggestedOptions } from '../sim/run.ts';
 import { scenarioJsonSchema } from '../sim/scenario.ts';
 import { loadScenario, type NamedScenario, scenarioNames } from '../sim/scenario-files.ts';
 import { SimHost } from '../sim/sim-host.ts';
+import type { SimMigration } from '../sim/sim-migration.ts';
 import { compare } from '../view/compare.ts';
+import { fanOut } from '../view/json.ts';
 import { exitCodeOf } from './exit-code.ts';
 import { loadController } from './load-controller.ts';
 import { goalOptionsOf } from './options.ts';
-import { openOutput } from './output.ts';
+import { type Output, openOutput } from './output.ts';
 import { parseWhole } from './quantities.ts';
 import { listenForSignals, type Signals } from './signals.ts';
 import type { SimulateArguments } from './simulate.ts';
+import { openTelemetry, type Telemetry } from './telemetry.ts';
 
-/** `--list`, `--schema` or one simulated migration; the exit code. Throws XthrottleError. */
+/** `--list`, `--schema` or simulated migrations; the exit code. Throws XthrottleError. */
 export async function simulateCli(argv: SimulateArguments): Promise<number> {
   if (argv.list) process.stdout.write(`${scenarioNames().join('\n')}\n`);
   else if (argv.schema) process.stdout.write(`${JSON.stringify(scenarioJsonSchema(), null, 2)}\n`);
-  else return simulateOnce(argv);
+  else return simulateMigrations(argv);
   return EXIT_CODES.ok.code;
 }
 
-async function simulateOnce(argv: SimulateArguments): Promise<number> {
-  if (argv.scenario === undefined) {
-    throw new XthrottleError('usage', 'which scenario? --scenario is missing', { hint: 'xthrottle simulate --list names them' });
-  }
-  const scenario = loadScenario(argv.scenario);
+interface Simulated {
+  readonly argv: SimulateArguments;
+  readonly scenarios: readonly NamedScenario[];
+  readonly seed: number;
+  readonly output: Output;
+  readonly signals: Signals;
+  readonly telemetry: Telemetry;
+}
+
+async function simulateMigrations(argv: SimulateArguments): Promise<number> {
+  const scenarios = scenariosOf(argv);
   const seed = argv.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : parseWhole('--seed', argv.seed, 0, 2 ** 31 - 1);
-  const output = openOutput({ ...argv, many: false });
+  const telemetry = await openTelemetry(argv);
+  const output = openOutput({ ...argv, many: scenarios.length > 1, also: telemetry.sinks });
   const signals = listenForSignals((text) => output.say(text, 'warning'));
-  const run = (controller: string, sink: RecordSink) => runOne(argv, scenario, seed, controller, sink, signals);
+  const all: Simulated = { argv, scenarios, seed, output, signals, telemetry };
   try {
+    await telemetry.start(output, 'refuse');
     if (argv.seed === undefined) output.say(`seed ${seed}`);
-    if (argv.compare === undefined) return exitCodeOf(await run(argv.controller, output.sink), signals.exitName());
-    if (argv.json)
-      throw new XthrottleError('usage', '--compare prints a table: it does not go with --json', { hint: 'run twice with the same --seed' });
-    const other = collecting();
-    const ours = collecting(argv.quiet ? undefined : output.sink);
-    await run(argv.compare, other.sink);
-    const summary = await run(argv.controller, ours.sink);
-    await output.close();
-    const columns = [
-      { title: argv.compare === 'none' ? 'stock Xen' : argv.compare, records: other.records },
-      { title: argv.compare === 'none' ? `xthrottle (${argv.controller})` : argv.controller, records: ours.records },
-    ];
-    process.stdout.write(`${compare(columns).join('\n')}\n`);
-    return exitCodeOf(summary, signals.exitName());
+    const summaries =
+      argv.compare === undefined ? await run(argv.controller, output.sink, all, telemetry) : await sideBySide(argv.compare, all);
+    const code = Math.max(...summaries.map((summary) => exitCodeOf(summary, signals.exitName())));
+    for (const { domain } of summaries) await telemetry.leaveBehind(domain, output);
+    if (argv.stay && signals.exitName() === undefined) {
+      output.say('all migrations have ended; metrics stay until a signal (Ctrl-C)');
+      await firstValueFrom(signals.first$);
+    }
+    return code;
   } finally {
     signals.dispose();
     await output.close();
+    await telemetry.close();
   }
 }
 
-async function runOne(
-  argv: SimulateArguments,
-  scenario: NamedScenario,
-  seed: number,
-  name: string,
-  sink: RecordSink,
-  signals: Signals,
-): Promise<SummaryRecord> {
-  const options = goalOptionsOf(argv, suggestedOptions(scenario));
-  const world = {
-    ...(argv.observe ? { observe: true } : {}),
-    ...(options.maxRounds === undefined ? {} : { roundsMax: options.maxRounds }),
-  };
+/** Checks what depends on several options at once. Throws XthrottleError('usage'). */
+function scenariosOf(argv: SimulateArguments): readonly NamedScenario[] {
+  const names = argv.scenario ?? [];
+  const usage = (text: string, hint: string): XthrottleError => new XthrottleError('usage', text, { hint });
+  if (names.length === 0) throw usage('which scenario? --scenario is missing', 'xthrottle simulate --list names them');
+  if (argv.stay && argv.metrics === undefined)
+    throw usage('--stay keeps serving metrics: it needs --metrics', 'add --metrics 127.0.0.1:9464');
+  if (argv.compare !== undefined && names.length > 1)
+    throw usage('--compare is for one scenario', 'give --scenario once, or leave out --compare');
+  if (argv.compare !== undefined && argv.json)
+    throw usage('--compare prints a table: it does not go with --json', 'run twice with the same --seed');
+  return names.map((name) => loadScenario(name));
+}
+
+/** The same migration under another controller first, then ours; both as one table. */
+async function sideBySide(otherName: string, all: Simulated): Promise<readonly SummaryRecord[]> {
+  const { argv, output, telemetry } = all;
+  const other = collecting();
+  const ours = collecting(argv.quiet ? fanOut(telemetry.sinks) : output.sink);
+  await run(otherName, other.sink, all);
+  const summaries = await run(argv.controller, ours.sink, all, telemetry);
+  await output.close();
+  const columns = [
+    { title: otherName === 'none' ? 'stock Xen' : otherName, records: other.records },
+    { title: otherName === 'none' ? `xthrottle (${argv.controller})` : argv.controller, records: ours.records },
+  ];
+  process.stdout.write(`${compare(columns).join('\n')}\n`);
+  return summaries;
+}
+
+/** All scenarios at the same time under one controller. */
+async function run(name: string, sink: RecordSink, all: Simulated, telemetry?: Telemetry): Promise<readonly SummaryRecord[]> {
+  const { argv, seed, signals } = all;
+  const controller = await loadController(name);
+  const wanted = all.scenarios.map((scenario) => ({ scenario, goal: goalOptionsOf(argv, suggestedOptions(scenario)) }));
   const host = new SimHost({
-    runs: [{ scenario, seed, options: world }],
+    runs: wanted.map(({ scenario, goal: { maxRounds } }) => ({
+      scenario,
+      seed,
+      options: { ...(argv.observe ? { observe: true } : {}), ...(maxRounds === undefined ? {} : { roundsMax: maxRounds }) },
+    })),
     ...(argv.pace === undefined ? {} : { pace: parseWhole('--pace', argv.pace, 1, 1_000_000) }),
   });
-  const migration = await firstValueFrom(host.migrations$);
-  const goal = goalFor(options, migration.domain, migration.capabilities, learnedPair(scenario));
-  const controller = await loadController(name);
-  return control(migration, {
-    controller,
-    goal,
-    sink,
-    observe: argv.observe,
-    abort$: signals.first$,
-    start: { scenario: scenario.name, seed },
+  // Every goal is checked before the first migration begins.
+  const ready = wanted.map(({ scenario, goal }, index) => {
+    const migration = host.migrations[index] as SimMigration;
+    return { scenario, migration, goal: goalFor(goal, migration.domain, migration.capabilities, learnedPair(scenario)) };
   });
+  return Promise.all(
+    ready.map(({ scenario, migration, goal }) => {
+      telemetry?.onMigration(migration);
+      const start = { scenario: scenario.name, seed };
+      return control(migration, { controller, goal, sink, observe: argv.observe, abort$: signals.first$, start });
+    }),
+  );
 }
 
 function collecting(also?: RecordSink): { readonly records: MigrationRecord[]; readonly sink: RecordSink } {

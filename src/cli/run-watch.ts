@@ -36,10 +36,7 @@ export async function watch(argv: WatchArguments): Promise<number> {
       isWanted: wanted(argv),
       note: (level, text) => output.say(text, level),
     });
-    for (const left of host.restored) {
-      output.say(`left by an earlier run: ${left.what}: ${left.text}`, 'warning');
-      telemetry.onRestore(left.what, left.verdict !== 'failed');
-    }
+    if (!argv.observe) await telemetry.onLeftovers(host.restored, output);
     output.say(`listening at ${host.socketPath}; jobs take part with LIBXL_SAVE_HELPER=${assetPath('src/xen/relay/front.sh')}`);
     try {
       const summaries$ = host.migrations$.pipe(

@@ -1,23 +1,27 @@
 import type { Argv, CommandModule } from 'yargs';
 import type { Exit } from './main.ts';
 import { type GoalArguments, type OutputArguments, withGoalOptions, withOutputOptions } from './options.ts';
+import { type TelemetryArguments, withSimulatedTelemetryOptions } from './telemetry-options.ts';
 
-export interface SimulateArguments extends GoalArguments, OutputArguments {
-  readonly scenario?: string | undefined;
+export interface SimulateArguments extends GoalArguments, OutputArguments, TelemetryArguments {
+  readonly scenario?: readonly string[] | undefined;
   readonly seed?: string | undefined;
   readonly list: boolean;
   readonly schema: boolean;
   readonly compare?: string | undefined;
   readonly pace?: string | undefined;
+  readonly stay: boolean;
   readonly observe: boolean;
 }
 
 const builder = (args: Argv) =>
-  withOutputOptions(withGoalOptions(args))
+  withSimulatedTelemetryOptions(withOutputOptions(withGoalOptions(args)))
     .option('scenario', {
       type: 'string',
+      array: true,
+      nargs: 1,
       requiresArg: true,
-      describe: 'name of a scenario that comes with xthrottle, or path of a JSON file',
+      describe: 'name of a scenario that comes with xthrottle, or path of a JSON file; repeated: migrations at the same time',
     })
     .option('seed', {
       type: 'string',
@@ -30,10 +34,13 @@ const builder = (args: Argv) =>
       describe: 'run this controller on the same seed too and print both side by side',
     })
     .option('pace', { type: 'string', requiresArg: true, describe: 'virtual seconds per real second [default: as fast as possible]' })
+    .option('stay', { type: 'boolean', default: false, describe: 'after the end keep serving --metrics until a signal' })
     .option('observe', { type: 'boolean', default: false, describe: 'decide and record, change nothing' })
     .option('list', { type: 'boolean', default: false, describe: 'name the scenarios, one a line' })
     .option('schema', { type: 'boolean', default: false, describe: 'print the JSON schema of a scenario file' })
     .example('$0 simulate --scenario busy-database --compare none', 'with and without xthrottle, side by side')
+    .example('$0 simulate --scenario busy-database --scenario hot-cold --pace 2', 'two at the same time, in the live view')
+    .example('$0 simulate --scenario busy-database --pace 1 --metrics 127.0.0.1:9464', 'in real time, with metrics to scrape')
     .epilogue('The target and the longest stall come from the scenario unless they are given.');
 
 /** `xthrottle simulate`: the same loop and output as on Xen, on the simulated host. */

@@ -16,6 +16,13 @@ const telemetryOptionSpecs = {
 
 export const withTelemetryOptions = <T>(args: Argv<T>) => args.options(telemetryOptionSpecs);
 
+/** A simulated migration is recorded only when asked for: the same seed gives it again. */
+export const withSimulatedTelemetryOptions = <T>(args: Argv<T>) =>
+  args.options({
+    ...telemetryOptionSpecs,
+    trace: { type: 'boolean', default: false, group: GROUP, describe: 'record the migrations in the state directory' },
+  });
+
 export interface TelemetryArguments {
   readonly metrics?: string | undefined;
   readonly textfile?: string | undefined;

@@ -10,6 +10,7 @@ import { writeTextfile } from '../telemetry/textfile.ts';
 import { recorder } from '../trace/recorder.ts';
 import { stateDirectory } from '../xen/journal.ts';
 import type { Xenctrl } from '../xen/libxenctrl.ts';
+import type { RestoreOutcome } from '../xen/restore.ts';
 import type { XlCall } from '../xen/xl.ts';
 import type { Output } from './output.ts';
 import type { TelemetryArguments } from './telemetry-options.ts';
@@ -22,7 +23,8 @@ export interface Telemetry {
   onMigration(migration: Migration): void;
   /** The library with its looks timed; undefined goes through and is counted as not available. */
   timed(xenctrl: Xenctrl | undefined): Xenctrl | undefined;
-  onRestore(domain: string, restored: boolean): void;
+  /** What an earlier run left and what became of it: said, counted, and corrected in the text files. Never throws. */
+  onLeftovers(left: readonly RestoreOutcome[], output: Output): Promise<void>;
   /** Serves metrics if asked to. When the port can't be had: `refuse` throws, `warn` says so and goes on. */
   start(output: Output, whenTaken: 'refuse' | 'warn'): Promise<void>;
   /** After a migration: text file and push gateway, where asked for. Never throws. */
@@ -57,7 +59,16 @@ export async function openTelemetry(argv: TelemetryArguments): Promise<Telemetry
       metrics?.onPeekAvailable(xenctrl !== undefined);
       return xenctrl === undefined || metrics === undefined ? xenctrl : metrics.timed(xenctrl);
     },
-    onRestore: (domain, restored) => metrics?.onRestore({ domain, restored }),
+    async onLeftovers(left, output) {
+      for (const { kind, what, text, verdict } of left) {
+        output.say(`left by an earlier run: ${what}: ${text}`, 'warning');
+        if (kind === 'cap') metrics?.onRestore({ domain: what, restored: verdict !== 'failed' });
+      }
+      const { textfile } = argv;
+      if (textfile === undefined) return;
+      const { settle } = await import('./settle.ts');
+      await settle(textfile, left).catch((error: unknown) => output.say(messageOf(error), 'warning'));
+    },
     async start(output, whenTaken) {
       say = (text) => output.say(text, 'warning');
       if (listen === undefined || metrics === undefined) return;

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { open, rename, rm } from 'node:fs/promises';
+import { open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf, XthrottleError } from '../core/errors.ts';
 
@@ -18,12 +18,52 @@ export function textfileName(domain: string): string {
 
 const isPlain = (byte: number): boolean => /[A-Za-z0-9_-]/.test(String.fromCharCode(byte)) && byte < 128;
 
+/** Throws XthrottleError('unexpected'); the file is the old one then. */
+export const writeTextfile = (directory: string, domain: string, text: string): Promise<string> =>
+  replaceFile(directory, textfileName(domain), text);
+
+/** Our files by name, and the one sample in each that says whether the domain's cap is back. */
+const FILE = /^xthrottle_.+\.prom$/;
+const NOT_RESTORED = /^(xthrottle_cap_restored\{.*\}) 0$/m;
+
+/**
+ * After caps were put back outside any migration: files that say a cap is not back say that it is, or their alert would fire for ever.
+ * Left as they are: those of the domains in `left`, and with `only` all others than those. Returns the changed files' names. Throws
+ * XthrottleError('unexpected').
+ */
+export async function settleTextfiles(
+  directory: string,
+  { left, only }: { readonly left: readonly string[]; readonly only?: readonly string[] },
+): Promise<readonly string[]> {
+  const kept = new Set(left.map(textfileName));
+  const wanted = only === undefined ? undefined : new Set(only.map(textfileName));
+  const changed: string[] = [];
+  for (const name of await namesIn(directory)) {
+    if (!FILE.test(name) || kept.has(name) || wanted?.has(name) === false) continue;
+    const text = await readFile(join(directory, name), 'utf8').catch(() => '');
+    if (!NOT_RESTORED.test(text)) continue;
+    await replaceFile(directory, name, text.replace(NOT_RESTORED, '$1 1'));
+    changed.push(name);
+  }
+  return changed;
+}
+
+const HINT = "--textfile takes the directory of node_exporter's --collector.textfile.directory; it must exist and be writable";
+
+async function namesIn(directory: string): Promise<readonly string[]> {
+  try {
+    return await readdir(directory);
+  } catch (error) {
+    throw new XthrottleError('unexpected', `can't read the metrics in ${directory}: ${messageOf(error)}`, { hint: HINT, cause: error });
+  }
+}
+
 /**
  * Leaves an exposition text for node_exporter's textfile collector. Written under a name that the collector ignores, synced, then
- * renamed: it reads the old file or the new one, never half of one. Throws XthrottleError('unexpected'); nothing is left behind then.
+ * renamed: it reads the old file or the new one, never half of one. Nothing else is left behind when that fails.
  */
-export async function writeTextfile(directory: string, domain: string, text: string): Promise<string> {
-  const path = join(directory, textfileName(domain));
+async function replaceFile(directory: string, name: string, text: string): Promise<string> {
+  const path = join(directory, name);
   const temporary = join(directory, `.xthrottle-${process.pid}-${randomBytes(6).toString('hex')}.tmp`);
   try {
     const file = await open(temporary, 'wx', 0o644);
@@ -40,7 +80,7 @@ export async function writeTextfile(directory: string, domain: string, text: str
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
     throw new XthrottleError('unexpected', `can't write metrics to ${path}: ${messageOf(error)}`, {
-      hint: "--textfile takes the directory of node_exporter's --collector.textfile.directory; it must exist and be writable",
+      hint: HINT,
       cause: error,
     });
   }

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createMetrics } from '../../src/telemetry/metrics.ts';
 import { parsePushUrl, pushMetrics } from '../../src/telemetry/pushgateway.ts';
-import { textfileName, writeTextfile } from '../../src/telemetry/textfile.ts';
+import { settleTextfiles, textfileName, writeTextfile } from '../../src/telemetry/textfile.ts';
 import { parseExposition } from './exposition.ts';
 import { migration } from './records.ts';
 
@@ -50,6 +50,26 @@ describe('the text file', () => {
     await writer;
     expect(looks).toBeGreaterThan(0);
     expect(readdirSync(directory)).toHaveLength(1);
+  });
+
+  it('says that a cap is back once it is, and keeps how the migration ended', async () => {
+    const pathOf = (domain: string) => join(directory, textfileName(domain));
+    const said = (domain: string) =>
+      parseExposition(readFileSync(pathOf(domain), 'utf8')).series.get(`xthrottle_cap_restored{domain="${domain}"}`);
+    for (const domain of ['vm1', 'vm/2', 'vm3']) {
+      const metrics = createMetrics({ version: '0' });
+      for (const record of migration(domain, domain)) metrics.sink.write(record);
+      metrics.onRestore({ domain, restored: false });
+      await writeTextfile(directory, domain, await metrics.finalText(domain));
+    }
+    const before = readFileSync(pathOf('vm1'), 'utf8');
+    expect(await settleTextfiles(directory, { left: ['vm3'], only: ['vm/2', 'vm3'] })).toEqual([textfileName('vm/2')]);
+    expect([said('vm1'), said('vm/2'), said('vm3')]).toEqual([0, 1, 0]);
+    expect(await settleTextfiles(directory, { left: ['vm3'] })).toEqual([textfileName('vm1')]);
+    expect(await settleTextfiles(directory, { left: ['vm3'] })).toEqual([]);
+    expect([said('vm1'), said('vm/2'), said('vm3')]).toEqual([1, 1, 0]);
+    const gone = (text: string) => text.replace(/^xthrottle_cap_restored\{.*$/m, '');
+    expect(gone(readFileSync(pathOf('vm1'), 'utf8'))).toBe(gone(before));
   });
 
   it('says which directory it could not write to', async () => {
