@@ -21,6 +21,13 @@ const EPILOGUE = [
   'Before you trust it: xthrottle --observe (decides and records, changes nothing)',
 ].join('\n');
 
+/** Options that may be repeated. Of any other the last one counts, so that an alias can hold what a command line overrides. */
+const REPEATED: ReadonlySet<string> = new Set(['scenario', 'domain', 'allow', 'deny', 'controller-option', 'traces', '_', '--']);
+
+function lastOfEach(argv: Record<string, unknown>): void {
+  for (const [name, value] of Object.entries(argv)) if (Array.isArray(value) && !REPEATED.has(name)) argv[name] = value.at(-1);
+}
+
 /** Parses, runs one command and returns the exit code; every error ends as a message that says what to do. */
 export async function main(args: readonly string[]): Promise<number> {
   const exit: Exit = { code: EXIT_CODES.ok.code };
@@ -36,8 +43,8 @@ export async function main(args: readonly string[]): Promise<number> {
         'camel-case-expansion': false,
         'parse-numbers': false,
         'parse-positional-numbers': false,
-        'duplicate-arguments-array': false,
       })
+      .middleware(lastOfEach, true)
       .command(watchCommand(exit))
       .command(migrateCommand(exit))
       .command(simulateCommand(exit))

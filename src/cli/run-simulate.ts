@@ -53,7 +53,9 @@ async function simulateMigrations(argv: SimulateArguments): Promise<number> {
     for (const { domain } of summaries) await telemetry.leaveBehind(domain, output);
     if (argv.stay && signals.exitName() === undefined) {
       output.say('all migrations have ended; metrics stay until a signal (Ctrl-C)');
-      await firstValueFrom(signals.first$);
+      // Neither the server nor a signal handler keeps a process alive.
+      const alive = setInterval(() => undefined, 60_000);
+      await firstValueFrom(signals.first$).finally(() => clearInterval(alive));
     }
     return code;
   } finally {

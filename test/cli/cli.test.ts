@@ -28,7 +28,7 @@ describe('help', () => {
     expect(code).toBe(0);
     for (const command of ['watch', 'migrate', 'simulate', 'restore', 'replay', 'explain', 'report'])
       expect(stdout).toContain(`xthrottle ${command}`);
-    const readme = readFileSync('README.md', 'utf8');
+    const readme = readFileSync('README.md', 'utf8').replace(/ +/g, ' ');
     for (const { code: value, text } of Object.values(EXIT_CODES)) {
       expect(stdout.replace(/\s+/g, ' ')).toContain(`${value} ${text}`);
       expect(readme).toContain(`| ${value} | ${text} |`);
@@ -71,6 +71,26 @@ describe('bad input: exit code 2, one clear message, nothing on stdout', () => {
     expect(stdout).toBe('');
     expect(code).toBe(EXIT_CODES.usage.code);
     expect(stderr).not.toMatch(/\n\s+at /);
+  });
+});
+
+describe('repeated options', () => {
+  const start = async (...more: readonly string[]) => {
+    const { stdout } = await cli.run(['simulate', '--scenario', 'idle', '--seed', '1', '--json', ...more]);
+    const record = lines(stdout)[0];
+    return record?.type === 'start' ? record : undefined;
+  };
+  it('that may be repeated all count', async () => {
+    const goal = (await start('--controller', 'step-down', '--controller-option', 'a=1', '--controller-option', 'b=2'))?.goal;
+    expect(goal?.options).toEqual({ a: 1, b: 2 });
+  });
+  it('otherwise the last one counts', async () => {
+    expect(
+      (await start('--target-downtime', '1s', '--target-downtime', '2s', '--on-miss', 'abort', '--on-miss', 'proceed'))?.goal,
+    ).toMatchObject({
+      targetDowntimeMs: 2000,
+      onMiss: 'proceed',
+    });
   });
 });
 

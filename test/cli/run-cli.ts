@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -12,7 +12,16 @@ export interface CliResult {
 
 export interface Cli {
   run(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<CliResult>;
+  /** For what does not end by itself. */
+  start(args: readonly string[], env?: NodeJS.ProcessEnv): Started;
   dispose(): void;
+}
+
+export interface Started {
+  /** What the first group of `pattern` matched, once stderr matches it; rejects when the program ends before. */
+  said(pattern: RegExp): Promise<string>;
+  signal(name: NodeJS.Signals): void;
+  readonly ended: Promise<number | null>;
 }
 
 /** The command line from source, as a program of its own: bundled once, started for each run. */
@@ -32,13 +41,16 @@ export async function buildCli(): Promise<Cli> {
     logLevel: 'error',
     define: { 'import.meta.url': JSON.stringify(source) },
   });
+  const spawned = (args: readonly string[], env: NodeJS.ProcessEnv) =>
+    spawn(process.execPath, [outfile, ...args], {
+      env: { ...process.env, NO_COLOR: '1', XTHROTTLE_STATE: join(folder, 'state'), ...env },
+      timeout: 60_000,
+    });
   return {
+    start: (args, env = {}) => follow(spawned(args, env)),
     run: (args, env = {}) =>
       new Promise((done, reject) => {
-        const child = spawn(process.execPath, [outfile, ...args], {
-          env: { ...process.env, NO_COLOR: '1', XTHROTTLE_STATE: join(folder, 'state'), ...env },
-          timeout: 60_000,
-        });
+        const child = spawned(args, env);
         let stdout = '';
         let stderr = '';
         child.stdout.setEncoding('utf8').on('data', (text: string) => {
@@ -51,5 +63,42 @@ export async function buildCli(): Promise<Cli> {
         child.on('close', (code) => done({ code, stdout, stderr }));
       }),
     dispose: () => rmSync(folder, { recursive: true, force: true }),
+  };
+}
+
+function follow(child: ChildProcessWithoutNullStreams): Started {
+  let stderr = '';
+  let over = false;
+  const looks = new Set<() => void>();
+  const look = (): void => {
+    for (const one of looks) one();
+  };
+  child.stdout.resume();
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+    look();
+  });
+  const ended = new Promise<number | null>((resolve) => {
+    child.on('close', (code) => {
+      over = true;
+      look();
+      resolve(code);
+    });
+  });
+  return {
+    ended,
+    signal: (name) => void child.kill(name),
+    said: (pattern) =>
+      new Promise((resolve, reject) => {
+        const one = (): void => {
+          const match = pattern.exec(stderr);
+          if (match !== null) resolve(match[1] ?? match[0]);
+          else if (over) reject(new Error(`ended without saying ${pattern}: ${stderr}`));
+          else return;
+          looks.delete(one);
+        };
+        looks.add(one);
+        one();
+      }),
   };
 }
