@@ -6,6 +6,7 @@ import {
   capToXen,
   type Decision,
   type Estimate,
+  type Forecast,
   type Goal,
   gate,
   initialTrack,
@@ -33,6 +34,9 @@ export interface WorkingSetState {
   readonly falling: boolean;
   /** Outlooks in a row that said that the target can't be met. */
   readonly hopelessCount: number;
+  /** When the last plan was made, and what it expected. */
+  readonly plannedAtMs: number;
+  readonly forecast?: Forecast;
   /** Rounds at the floor without progress, and the smallest round seen there. */
   readonly patience: Patience;
   /** The last cap that was decided on, and when. */
@@ -64,6 +68,7 @@ export const workingSet: Controller<WorkingSetState> = {
     guest: NEW_GUEST,
     falling: false,
     hopelessCount: 0,
+    plannedAtMs: 0,
     patience: NO_PATIENCE_USED,
     stuck: { rounds: 0, best: 0 },
   }),
@@ -71,15 +76,48 @@ export const workingSet: Controller<WorkingSetState> = {
   decide(before, observation, goal) {
     const track = observe(before.track, observation, goal);
     const guest = watch(before.guest, observation, before.track, goal);
+    if (!isTimeToPlan(before, observation, guest)) {
+      const forecast = before.forecast === undefined ? {} : { forecast: before.forecast };
+      return [
+        { ...before, track, guest },
+        { action: 'hold', ...forecast, reason: because('between-plans', 'the last plan stands') },
+      ];
+    }
     const view = outlook(guest, track, goal, before.falling, before.patience.rateBest);
     const waits = view?.calm !== undefined && worthWaiting(before.patience, view.calm, view.course, view.start, guest, track);
     const elapsedMs = before.track.rounds.length === 0 ? 0 : track.atMs - before.track.atMs;
     const patience = bide(before.patience, track, elapsedMs, waits);
     const stuck = progress(before, observation, guest, goal);
-    const state: WorkingSetState = { ...before, track, guest, stuck, patience, hopelessCount: hopeless(before, view, guest, goal) };
-    return answer(state, observation, view, goal);
+    const state: WorkingSetState = {
+      ...before,
+      track,
+      guest,
+      stuck,
+      patience,
+      hopelessCount: hopeless(before, view, guest, goal),
+      plannedAtMs: track.atMs,
+    };
+    return answer(view === undefined ? state : { ...state, forecast: view.forecast }, observation, view, goal);
   },
 };
+
+/** A plan costs more than everything else together; what the helper reports ten times a second says little between two looks. */
+const PLAN_MS_MIN = 250;
+
+function isTimeToPlan(before: WorkingSetState, observation: Observation, guest: GuestView): boolean {
+  switch (observation.type) {
+    case 'round-start':
+    case 'policy-query':
+    case 'suspend-request':
+    case 'sample':
+    case 'tick':
+      return true;
+    case 'progress':
+      return guest.looks === 0 && observation.atMs - before.plannedAtMs >= PLAN_MS_MIN;
+    default:
+      return false;
+  }
+}
 
 function hopeless(before: WorkingSetState, view: Outlook | undefined, guest: GuestView, goal: Goal): number {
   if (view === undefined || view.feasible) return 0;
