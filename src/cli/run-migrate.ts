@@ -44,6 +44,14 @@ export async function migrate(argv: MigrateArguments): Promise<number> {
       note: (level, text) => output.say(text, level),
     });
     if (!argv.observe) await telemetry.onLeftovers(host.restored, output);
+    assertOwnCap(found, host.restored);
+    // What was just put back is the domain's own, not what was found before.
+    const domain = host.restored.some(({ verdict }) => verdict === 'restored') ? await preflight(String(found.facts.domid), xl) : found;
+    const early = signals.exitName();
+    if (early !== undefined) {
+      output.say('ended before xl migrate was started; nothing was changed');
+      return EXIT_CODES[early].code;
+    }
     const job = startMigrateJob({
       domid: domain.facts.domid,
       destination: argv.host,
@@ -100,7 +108,9 @@ async function followJob(f: Followed): Promise<number> {
     observe: argv.observe,
     abort$: signals.first$,
     start: { time: new Date().toISOString() },
-  }).finally(impatience.stop);
+  });
+  await job.done.catch(() => undefined);
+  impatience.stop();
   await learn(migration, argv.host, output);
   await f.telemetry.leaveBehind(summary.domain, output);
   tellWhatToDo(summary, output);
@@ -131,7 +141,8 @@ function impatient(job: MigrateJob, signals: Signals, migration: XenMigration, o
   let timer: NodeJS.Timeout | undefined;
   const subscription = signals.first$.subscribe(() => {
     timer = setTimeout(() => {
-      if (migration.leaving) output.say('the guest is suspended: xl is not ended, since it alone can resume or hand over the guest', 'warning');
+      if (migration.leaving)
+        output.say('the guest is suspended: xl is not ended, since it alone can resume or hand over the guest', 'warning');
       else void job.terminate();
     }, ABORT_GRACE_MS);
   });

@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import { execa } from 'execa';
 import { Observable } from 'rxjs';
 import { XthrottleError } from '../core/errors.ts';
@@ -47,6 +48,27 @@ export interface MigrateJob {
 }
 
 const TERM_GRACE_MS = 5000;
+/** How long xl's output may stay open after its end: a shared ssh connection (ControlPersist) holds it for as long as it likes. */
+const DRAIN_MS = 1000;
+
+interface Exit {
+  readonly exitCode?: number;
+  readonly signal?: string;
+  readonly code?: string;
+  readonly cause?: unknown;
+}
+
+/** How a child ended whose output somebody else still holds. */
+const lingered = (child: Pick<ChildProcess, 'once' | 'stdout' | 'stderr'>): Promise<Exit> =>
+  new Promise((resolve) => {
+    child.once('exit', (exitCode, signal) => {
+      setTimeout(() => {
+        resolve({ ...(exitCode === null ? {} : { exitCode }), ...(signal === null ? {} : { signal }) });
+        child.stdout?.destroy();
+        child.stderr?.destroy();
+      }, DRAIN_MS).unref();
+    });
+  });
 
 /**
  * Starts `xl migrate` in a session of its own (Ctrl-C at the terminal is ours to handle; ssh can't ask for a password there). Should we
@@ -79,7 +101,7 @@ export function startMigrateJob(options: MigrateJobOptions): MigrateJob {
   };
   child.stderr.setEncoding('utf8').on('data', read);
   child.stdout.setEncoding('utf8').on('data', (text: string) => options.onOutput?.(text));
-  const done = child.then((result): MigrateResult => {
+  const done = Promise.race([child, lingered(child)]).then((result): MigrateResult => {
     if (result.exitCode === undefined && result.signal === undefined) throw cannotStart(binary, result);
     const reason = reader.reason();
     const started = steps.find(({ step }) => step === 'domain-started');

@@ -53,6 +53,10 @@ export function endingReader(options: EndingOptions) {
     get suspendLatencyMs(): Ms | undefined {
       return suspendedAtMs === undefined || passedOnAtMs === undefined ? undefined : ms(suspendedAtMs - passedOnAtMs);
     },
+    /** The save helper has sent all of the guest. */
+    get saved(): boolean {
+      return saved;
+    },
     get lastPages() {
       return lastPages;
     },

@@ -23,6 +23,8 @@ export interface XenMigration extends Migration {
   readonly observeOnly?: string;
   /** Of the relay: whether the pre-copy policy is ours, and why not. */
   readonly policyMissing?: string;
+  /** The guest is being suspended, stands, or is being handed over: to end xl now could leave it standing. */
+  readonly leaving: boolean;
   /** What was learned of this pair of hosts; after `ended`, when it migrated and every part was seen. */
   learned(): PairSample | undefined;
 }
@@ -95,6 +97,8 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     next: receive,
     complete: () => {
       stopSampler();
+      // The guest stays: it has its own cap back before xl has cleaned up, which may take as long as it likes.
+      if (!ending.saved) void steering?.restore();
       observations.complete();
       void ending.settle(reader.passedOnAtMs).then((value) => {
         learnedSample = sampleOf(value, ending, track.transferRate?.value);
@@ -155,6 +159,9 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     observations$: observations.stream$,
     ended,
     now: monotonicMs,
+    get leaving() {
+      return reader.phase === 'leaving' || ending.saved;
+    },
     learned: () => learnedSample,
     async apply(decision, observation, superseded) {
       const id = questions.get(observation);

@@ -1,3 +1,4 @@
+import type { ChildProcess } from 'node:child_process';
 import { execa } from 'execa';
 import { XthrottleError } from '../core/errors.ts';
 import { type Ms, ms } from '../core/units.ts';
@@ -16,6 +17,9 @@ export interface XlOptions {
   readonly timeoutMs?: Ms;
   readonly onCall?: (call: XlCall) => void;
 }
+
+/** A killed xl ends at once, unless it hangs in the hypervisor, where no signal reaches it, or something holds its output. */
+const KILL_WAIT_MS = 1000;
 
 /**
  * The one way to call xl: an argument array (never a shell), C locale, no stdin, bounded output and time. Each call is a session of its
@@ -44,11 +48,20 @@ async function runOnce(binary: string, args: readonly string[], timeoutMs: Ms): 
     stripFinalNewline: false,
   });
   let timedOut = false;
-  const timer = setTimeout(() => {
-    timedOut = true;
-    killGroup(child.pid);
-  }, timeoutMs);
-  const result = await child.finally(() => clearTimeout(timer));
+  let timer: NodeJS.Timeout | undefined;
+  const overdue = new Promise<'overdue'>((resolve) => {
+    timer = setTimeout(() => {
+      timedOut = true;
+      killGroup(child.pid);
+      timer = setTimeout(() => resolve('overdue'), KILL_WAIT_MS);
+    }, timeoutMs);
+  });
+  const result = await Promise.race([child, overdue]).finally(() => clearTimeout(timer));
+  const tookMs = ms(performance.now() - startedAt);
+  if (result === 'overdue') {
+    leave(child);
+    return { ok: false, timedOut, stdout: '', stderr: '', tookMs };
+  }
   if (result.exitCode === undefined && result.signal === undefined && !timedOut && !result.isMaxBuffer) throw cannotStart(binary, result);
   return {
     ok: result.exitCode === 0 && !timedOut,
@@ -56,8 +69,15 @@ async function runOnce(binary: string, args: readonly string[], timeoutMs: Ms): 
     timedOut,
     stdout: result.stdout,
     stderr: result.stderr,
-    tookMs: ms(performance.now() - startedAt),
+    tookMs,
   };
+}
+
+/** It may end when the kernel lets it; we do not wait for it any more. */
+function leave(child: Pick<ChildProcess, 'unref' | 'stdout' | 'stderr'>): void {
+  child.unref();
+  child.stdout?.destroy();
+  child.stderr?.destroy();
 }
 
 /** Ends a process group that we started; one that is gone already is no error. */

@@ -2,7 +2,7 @@ import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { firstValueFrom } from 'rxjs';
+import { EMPTY, firstValueFrom } from 'rxjs';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { capFromXen, capped, capToXen } from '../../src/core/cap.ts';
 import { because, type Decision } from '../../src/core/decision.ts';
@@ -148,6 +148,7 @@ describe('a migration on this host', () => {
     expect(answer('suspend-answer')).toMatchObject({ id: 7, grant: true, afterMs: 30 });
     tell({ type: 'suspend-settled', id: 7, result: 'passed-on', by: 'server' });
     tell({ type: 'suspended' });
+    await until(() => migration.leaving, 'leaving');
     tell({ type: 'stop-and-copy', pagesSent: pages(0), pagesToSend: pages(300) });
     tell({ type: 'complete', result: 0, errno: 0 });
     fake.state.domains.pop();
@@ -208,6 +209,22 @@ describe('a migration on this host', () => {
     expect(await migration.ended).toMatchObject({ result: 'unknown', reason: 'the relay was lost' });
     expect(await migration.restoreCap()).toEqual({ restored: true, capAfter: 0 });
     expect(fake.domain().cap).toBe(0);
+  });
+
+  it('the cap of a guest that stays is back before xl has ended, should that ever be', async () => {
+    const fake = fakeXl();
+    const { host: opened } = await open(fake);
+    opened.wrap({ pid: 1, steps$: EMPTY, done: new Promise(() => undefined), terminate: async () => undefined }, 'host2');
+    const { tell, hangUp } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    steer(migration, (o) => (o.type === 'round-start' ? capAt(20) : undefined));
+    round(tell, 0, 9000);
+    await until(() => fake.domain().cap === 20, 'capped');
+    tell({ type: 'complete', result: -1, errno: 9 });
+    tell({ type: 'end', exitCode: 1 });
+    hangUp();
+    await until(() => fake.domain().cap === 0, 'uncapped');
+    expect(migration.leaving).toBe(false);
   });
 
   it('a save that was complete while the domain is still here did not migrate', async () => {

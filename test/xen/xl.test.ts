@@ -1,6 +1,9 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { XthrottleError } from '../../src/core/errors.ts';
 import { ms } from '../../src/core/units.ts';
+import { startTicksOf } from '../../src/xen/owner.ts';
 import { plainXl } from '../../src/xen/plain-xl.ts';
 import { createXl, type XlCall } from '../../src/xen/xl.ts';
 import { xlOutput } from '../../src/xen/xl-errors.ts';
@@ -37,6 +40,17 @@ describe('calling xl', () => {
       exit: 'noDomain',
       message: expect.stringContaining('nosuch'),
     });
+  });
+  it.each(['createXl', 'plainXl'])('%s does not wait for what its kill cannot end', async (name) => {
+    // Stands for an xl that no signal reaches while the hypervisor has it: its output stays open.
+    const [program, pidFile] = [join(host.folder, 'stuck'), join(host.folder, 'stuck.pid')];
+    writeFileSync(program, `#!/bin/sh\nsetsid sh -c 'echo $$ >${pidFile}; exec sleep 100' &\nexec sleep 100\n`, { mode: 0o755 });
+    const xl = name === 'createXl' ? host.xl({ binary: program, timeoutMs: ms(1000) }) : plainXl(program, ms(1000));
+    const result = await xl(['list']);
+    const pid = Number(readFileSync(pidFile, 'utf8'));
+    expect(startTicksOf(pid)).toBeDefined();
+    process.kill(pid, 'SIGKILL');
+    expect(result).toMatchObject({ ok: false, timedOut: true });
   });
   it('ends a call that hangs, with all its group', async () => {
     host.update((s) => {

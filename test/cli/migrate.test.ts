@@ -1,0 +1,66 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { EXIT_CODES } from '../../src/core/errors.ts';
+import { standIn, UUID } from '../xen/stand-in.ts';
+import { buildCli, type Cli } from './run-cli.ts';
+
+// Programs are started: on a busy machine that takes its time.
+vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
+
+let cli: Cli;
+let host: ReturnType<typeof standIn>;
+beforeAll(async () => {
+  cli = await buildCli();
+});
+afterAll(() => cli.dispose());
+beforeEach(() => {
+  host = standIn();
+});
+afterEach(() => host.remove());
+
+const migrate = (how: string, more: readonly string[] = []) =>
+  cli.run(['migrate', 'vm1', 'host2', ...more], {
+    XTHROTTLE_XL: fileURLToPath(new URL('fixtures/xl.mjs', import.meta.url)),
+    XTHROTTLE_STATE: host.directory,
+    XTHROTTLE_SOCKET: join(host.folder, 'run', 'control.sock'),
+    STAND_IN: host.folder,
+    STAND_IN_MIGRATE: how,
+  });
+const migrations = () => host.calls().filter((call) => call.includes('"migrate"'));
+
+/** As a process left it that is dead, or (ours) still lives. */
+function leave(capOriginal: number, capsSet: readonly number[], owner = { pid: 1, startTicks: 1, bootId: 'another boot' }) {
+  mkdirSync(host.directory, { recursive: true, mode: 0o700 });
+  const entry = { v: 1, kind: 'cap', uuid: UUID, domid: 24, name: 'vm1', scheduler: 'credit', capOriginal, capsSet, owner };
+  writeFileSync(join(host.directory, `cap-${UUID}.json`), JSON.stringify(entry));
+}
+
+describe('xthrottle migrate, when xl ends without its save helper having reached us', () => {
+  it('fails with what xl said', async () => {
+    const { code, stderr } = await migrate('fail');
+    expect(stderr).toContain('no such host');
+    expect(code).toBe(EXIT_CODES.migrationFailed.code);
+  });
+  it('says that nobody watched the target, also while something of ssh outlives xl', async () => {
+    const { code, stderr } = await migrate('orphan');
+    expect(stderr).toContain('not under control');
+    expect(code).toBe(EXIT_CODES.missed.code);
+  });
+});
+
+describe('xthrottle migrate on a domain that carries the cap of an earlier run', () => {
+  it('puts it back and refuses to go on while it cannot: that cap would travel', async () => {
+    host.update((state) => {
+      const vm = state.domains.find((d) => d.domid === 24);
+      if (vm !== undefined) vm.cap = 20;
+      state.fail = { 'sched-credit set': 'libxl: error: no' };
+    });
+    leave(60, [20]);
+    const { code, stderr } = await migrate('fail');
+    expect(code).toBe(EXIT_CODES.capNotRestored.code);
+    expect(stderr).toContain('xl sched-credit -d 24 -c 60');
+    expect(migrations()).toEqual([]);
+  });
+});
