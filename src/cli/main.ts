@@ -6,6 +6,7 @@ import { reportCommand } from './report.ts';
 import { restoreCommand } from './restore.ts';
 import { simulateCommand } from './simulate.ts';
 import { explainCommand, replayCommand } from './traces.ts';
+import { usageError } from './usage.ts';
 import { watchCommand } from './watch.ts';
 
 /** A command reports its exit code through this. */
@@ -55,12 +56,11 @@ export async function main(args: readonly string[]): Promise<number> {
       .version(packageVersion())
       .alias('help', 'h')
       .strict()
-      .recommendCommands()
       .wrap(Math.min(120, process.stdout.columns ?? 100))
       .epilogue(EPILOGUE)
       .exitProcess(false)
       .fail((message, error) => {
-        throw error ?? new XthrottleError('usage', message, { hint: 'see xthrottle --help' });
+        throw error === undefined || error === null || error.name === 'YError' ? usageError(message ?? error?.message, args) : error;
       })
       .parseAsync();
   } catch (error) {

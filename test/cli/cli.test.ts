@@ -61,10 +61,18 @@ describe('bad input: exit code 2, one clear message, nothing on stdout', () => {
     ['a controller that is no module', ['simulate', '--scenario', 'idle', '--controller', './nosuch.js'], /cannot load the controller/],
     ['a floor above what the domain may use', ['simulate', '--scenario', 'idle', '--min-cap', '99999'], /--min-cap 99999 is above/],
     ['a floor of 0', ['simulate', '--scenario', 'idle', '--min-cap', '0'], /--min-cap expects a whole number from 1/],
-    ['a bad choice', ['simulate', '--scenario', 'idle', '--on-miss', 'perhaps'], /on-miss/],
+    ['a bad choice', ['simulate', '--scenario', 'idle', '--on-miss', 'perhaps'], /--on-miss expects one of abort, proceed, got "perhaps"/],
     ['a metrics address without port', ['watch', '--metrics', 'here'], /--metrics/],
     ['a trace that is not there', ['explain', '/nonexistent/trace.jsonl'], /cannot read the trace/],
-    ['migrate without a host', ['migrate', 'vm1'], /Not enough non-option arguments/],
+    ['migrate without a host', ['migrate', 'vm1'], /migrate needs a domain and a host[\s\S]*xthrottle migrate --help/],
+    ['an option without its value', ['simulate', '--scenario', 'idle', '--compare'], /--compare needs a value/],
+    ["xl's options without --", ['migrate', 'vm1', 'host2', '-s', 'ssh'], /no option -s of migrate[\s\S]*behind --/],
+    ['a scenario without its option', ['simulate', 'idle'], /--scenario idle/],
+    ['a word close to a command', ['restor'], /did you mean xthrottle restore/],
+    ['migrate left out', ['vm1', 'host2'], /xthrottle migrate vm1 host2/],
+    ['comparing as JSON', ['simulate', '--scenario', 'idle', '--json', '--compare', 'none'], /does not go with --json/],
+    ['comparing several', ['simulate', '--scenario', 'idle', '--scenario', 'stress', '--compare', 'none'], /--compare is for one scenario/],
+    ['staying without metrics', ['simulate', '--scenario', 'idle', '--stay'], /needs --metrics/],
   ])('%s', async (_, args, message) => {
     const { code, stdout, stderr } = await cli.run(args);
     expect(stderr).toMatch(message);
