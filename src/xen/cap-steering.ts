@@ -50,6 +50,8 @@ export function steerCap(options: SteeringOptions): CapSteering {
   let capsSet: readonly number[] = [];
   let handsOff: string | undefined;
   let closing = false;
+  /** Of the newest change asked for: a lower cap that it has overtaken on its way is not set any more. */
+  let newest = 0;
   let restored: Promise<RestoreResult> | undefined;
   const entry = (): CapEntry => ({
     v: JOURNAL_VERSION,
@@ -63,13 +65,13 @@ export function steerCap(options: SteeringOptions): CapSteering {
     owner,
   });
 
-  const isOurs = (cap: Cap): boolean => sameCap(cap, expected) || attempted.some((a) => sameCap(a, cap));
+  const isOurs = (cap: Cap): boolean => sameCap(cap, expected) || isAmong(attempted, cap);
 
   /** Whether somebody else has set the cap since; theirs wins from then on. */
   const othersChange = async (): Promise<boolean> => {
     if (handsOff !== undefined) return true;
     const before = expected;
-    const now = await actuator.read();
+    const now = await actuator.read({ atOnce: true });
     // A change of our own may have come in between.
     if (closing || before !== expected || isOurs(now)) return false;
     handsOff = `somebody else set the cap to ${showCap(now)}: it stays, and this domain is not steered any more`;
@@ -90,6 +92,7 @@ export function steerCap(options: SteeringOptions): CapSteering {
   };
 
   const set = async (cap: Cap): Promise<Effect> => {
+    const turn = ++newest;
     // Lifting never waits for a reading that fails.
     const lower = isLower(cap, original);
     const theirs = await othersChange().catch((error: unknown) => {
@@ -103,9 +106,14 @@ export function steerCap(options: SteeringOptions): CapSteering {
     if (lower) await options.guarded();
     // From here to the actuator's queue nothing waits: restore() comes after this change, or this change does not come.
     if (closing) return { result: 'skipped', cap };
+    if (lower && turn !== newest) return { result: 'superseded', cap };
     if (lower) options.onLowered(true);
-    attempted = [...attempted, cap];
+    attempted = isAmong(attempted, cap) ? attempted : [...attempted, cap];
     const { latencyMs } = await actuator.set(cap, { lift: !lower });
+    if (turn !== newest) {
+      attempted = isAmong(attempted, cap) ? attempted : [...attempted, cap];
+      return { result: 'superseded', cap, latencyMs };
+    }
     [expected, attempted] = [cap, []];
     if (!lower) options.onLowered(false);
     options.onChanged(cap, 'us', latencyMs);
@@ -165,6 +173,8 @@ export function steerCap(options: SteeringOptions): CapSteering {
     },
   };
 }
+
+const isAmong = (caps: readonly Cap[], cap: Cap): boolean => caps.some((c) => sameCap(c, cap));
 
 const othersText = (now: Cap, original: Cap): string =>
   `somebody else set the cap to ${showCap(now)}: it stays (it was ${showCap(original)})`;

@@ -20,7 +20,10 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
-function steered(capOriginal = 0, options: { readonly library?: boolean; readonly directory?: string } = {}) {
+function steered(
+  capOriginal = 0,
+  options: { readonly library?: boolean; readonly directory?: string; readonly guarded?: () => Promise<void> } = {},
+) {
   const fake = fakeXl();
   fake.domain().cap = capOriginal;
   const events: string[] = [];
@@ -44,7 +47,7 @@ function steered(capOriginal = 0, options: { readonly library?: boolean; readonl
     domain,
     scheduler: 'credit',
     isHere: () => isHere(fake.xl, domain.domid, domain.uuid),
-    guarded: async () => void events.push('guarded'),
+    guarded: options.guarded ?? (async () => void events.push('guarded')),
     onLowered: (lowered) => events.push(`lowered ${lowered}`),
     onChanged: (cap, by) => events.push(`cap ${capToXen(cap)} by ${by}`),
   });
@@ -164,6 +167,20 @@ describe('steering a cap', () => {
     fake.state.domains.pop();
     expect(await steering.restore()).toEqual({ restored: true, capAfter: null });
     expect(readdirSync(directory)).toEqual([]);
+  });
+  it('a lower cap that is still being prepared when the lift for the suspend comes is not set any more', async () => {
+    let ready: () => void = () => undefined;
+    const guard = new Promise<void>((resolve) => {
+      ready = resolve;
+    });
+    const { fake, steering } = steered(60, { guarded: () => guard });
+    await steering.claim();
+    const lowering = steering.set(capped(20));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(await steering.set(capFromXen(60))).toMatchObject({ result: 'skipped' });
+    ready();
+    expect(await lowering).toMatchObject({ result: 'superseded' });
+    expect(fake.sets()).toEqual([]);
   });
   it('restored once, no change that was still on its way follows', async () => {
     const { fake, steering } = steered();
