@@ -41,7 +41,7 @@ const GATE_READ_PAGES = 16;
  * How much of the ranges is feared, by the live rounds that are left (this one included). Early the rounds are long, throttling them costs
  * most, and much will be known better before it matters; in the last two nothing can be put right any more.
  */
-const FEAR: Readonly<Record<number, number>> = { 1: 1, 2: 1, 3: 0.5 };
+const FEAR: Readonly<Record<number, number>> = { 1: 1, 2: 1, 3: 0.8 };
 /** A ramp has to begin a round earlier than a fall, and without looks into the rounds nothing is learned in time: both are feared sooner. */
 const ahead = (guest: GuestView, goal: Goal): number => (slewOf(goal) > 0 ? 1 : 0) + (goal.capabilities.peek && guest.looks > 0 ? 0 : 2);
 /** Where rounds can be added there is no last chance to miss: with so many left the likely is enough, … */
@@ -125,7 +125,9 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
   const bestCase = lowest(hopeful, { ...start, dirtyPages: dirty.low });
   const untouched = free(hopeful, { ...start, dirtyPages: dirty.low });
   const late = left <= LATE_ROUNDS && Math.min(bestCase.lastPages, untouched.lastPages) < LATE_FACTOR * hopeful.fitPages;
-  const feasible = bestCase.fits || untouched.fits || late;
+  // Those who want safety do not want to find out: the likely has to promise it.
+  const hope = goal.prefer === 'safety' ? best.fits || free(likely, start).fits : bestCase.fits || untouched.fits;
+  const feasible = hope || late;
   const calm = calmOf(likely, calmModel, start, goal);
   return {
     likely,
@@ -137,7 +139,7 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
     ...(calm === undefined ? {} : { calm }),
     dirty,
     fullRate,
-    forecast: forecastOf(course, best, careful, hopeful, start, feasible, fullRate, rate, goal),
+    forecast: forecastOf(course, best, careful, hopeful, feasible, fullRate, rate, goal),
   };
 }
 
@@ -218,7 +220,6 @@ function forecastOf(
   best: Course,
   careful: PlanModel,
   hopeful: PlanModel,
-  start: PlanStart,
   feasible: boolean,
   fullRate: Estimate<number>,
   rate: Estimate<BytesPerSecond>,
@@ -235,6 +236,5 @@ function forecastOf(
     ms(course.timeMs + fixed),
     ms((course.timeMs * likely) / slow + downtimeMs.high),
   );
-  void start;
   return { downtimeMs, etaMs, feasible, ...(feasible ? {} : { bestDowntimeMs: downtime(best.lastPages).value }) };
 }

@@ -1,5 +1,4 @@
 import { type Goal, lowest, type PlanModel, type PlanStart, type Track } from '../../src/core/index.ts';
-import type { GuestView } from './guest.ts';
 import type { Outlook } from './outlook.ts';
 import { floorPercent, ROUNDS_OPEN } from './preferences.ts';
 
@@ -13,7 +12,7 @@ export interface Remedies {
 const BANDWIDTH_FACTOR_MAX = 64;
 
 /** The bandwidth, floor, timeslice or number of rounds that alone would make the target reachable, by the likely model. */
-export function remedies(_guest: GuestView, track: Track, view: Outlook, goal: Goal): Remedies {
+export function remedies(track: Track, view: Outlook, goal: Goal): Remedies {
   const { likely, start } = view;
   const parts: string[] = [];
   const numbers: Record<string, number> = {};

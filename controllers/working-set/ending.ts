@@ -1,0 +1,102 @@
+import {
+  answerSuspend,
+  because,
+  type Decision,
+  type Goal,
+  gate,
+  judge,
+  lastStall,
+  PAGE_BYTES,
+  type PolicyQuery,
+} from '../../src/core/index.ts';
+import type { Outlook } from './outlook.ts';
+import { floorPercent } from './preferences.ts';
+import { remedies } from './remedies.ts';
+import type { WorkingSetState } from './state.ts';
+
+/** So many floor rounds without progress are the end of open-ended rounds. */
+const STUCK_ROUNDS = 3;
+/** Total bytes after which a migration with open-ended rounds is not going to end: multiples of the domain's memory. */
+const MEMORY_MULTIPLE = 8;
+
+/** The answer to a suspend request. An evacuation that has run out of time goes, whatever the downtime. */
+export function atSuspend(state: WorkingSetState, view: Outlook | undefined, goal: Goal): Decision {
+  const decision = view === undefined ? gate(state.track, goal) : answerSuspend(view.dirty, view.fullRate, state.track, goal);
+  if (decision.action !== 'deny' || goal.prefer !== 'speed' || !isLate(state, goal)) return decision;
+  const { reason, forecast } = decision;
+  const why = because('deadline-first', `${reason.text}; the deadline has come and --prefer speed puts it first: granted`, reason.numbers);
+  return { action: 'grant', reason: why, ...(forecast === undefined ? {} : { forecast }) };
+}
+
+/** Whether the deadline has passed, or only the stop-and-copy still fits before it. */
+function isLate(state: WorkingSetState, goal: Goal): boolean {
+  if (goal.deadlineMs === undefined) return false;
+  return state.track.atMs - state.track.startedAtMs + goal.targetDowntimeMs >= goal.deadlineMs;
+}
+
+/** The deadline has come before the target could be met; undefined while there is time. */
+export function outOfTime(state: WorkingSetState, view: Outlook, goal: Goal): Decision | undefined {
+  if (!isLate(state, goal) || goal.prefer === 'speed') return undefined;
+  const seconds = Math.round((goal.deadlineMs ?? 0) / 1000);
+  return end(goal, view, 'deadline', `the deadline of ${seconds} s has come and the target is not met`, {
+    deadlineMs: goal.deadlineMs ?? 0,
+  });
+}
+
+/** Our own policy decides when the rounds end. */
+export function atPolicy(state: WorkingSetState, query: PolicyQuery, view: Outlook, goal: Goal): Decision {
+  const { forecast, course } = view;
+  const rate = state.track.transferRate;
+  if (rate === undefined) return { action: 'hold', reason: because('learning', 'no transfer rate is known yet') };
+  if (query.when === 'after') {
+    const now = judge(view.dirty, view.fullRate, rate, lastStall(state.track, goal), goal);
+    const fits = goal.maxDirtyPages === undefined ? now.fits !== 'no' : view.dirty.high <= goal.maxDirtyPages;
+    const numbers = { dirtyPages: Math.round(view.dirty.value), predictedMs: Math.round(now.downtimeMs.value) };
+    if (fits) {
+      const text = `${numbers.dirtyPages} dirty pages fit the target: stop and copy now (predicted ${numbers.predictedMs} ms)`;
+      return { action: 'stop-and-copy', forecast, reason: because('fits', text, numbers) };
+    }
+  } else if (!goal.capabilities.peek && course.rounds === 1 && course.fits) {
+    const numbers = { dirtyPages: Math.round(course.lastPages) };
+    const text = `this round leaves some ${numbers.dirtyPages} pages, which fit the target: it is the last`;
+    return { action: 'stop-and-copy', forecast, reason: because('will-fit', text, numbers) };
+  }
+  if (goal.prefer === 'speed' && isLate(state, goal)) {
+    return {
+      action: 'stop-and-copy',
+      forecast,
+      reason: because('deadline-first', 'the deadline has come and --prefer speed puts it first: stop and copy'),
+    };
+  }
+  const written = state.track.bytesSent / (goal.domain.populatedPages * PAGE_BYTES);
+  if (written > MEMORY_MULTIPLE) {
+    const text = `${written.toFixed(1)} times the domain's memory was sent (at most ${MEMORY_MULTIPLE})`;
+    return end(goal, view, 'too-many-bytes', text, { written });
+  }
+  if (state.stuck.rounds > STUCK_ROUNDS) {
+    const text = `${STUCK_ROUNDS} rounds at the floor made no progress: ${Math.round(state.stuck.best)} pages stay dirty`;
+    return end(goal, view, 'no-progress', text, { dirtyPages: Math.round(state.stuck.best) });
+  }
+  return { action: 'hold', forecast, reason: because('go-on', `some ${course.rounds} more rounds are planned`, { rounds: course.rounds }) };
+}
+
+/** The end of hope: abort leaves the guest here; proceed lets the migration go on. */
+function end(goal: Goal, view: Outlook, code: string, text: string, numbers: Readonly<Record<string, number>>): Decision {
+  const { forecast } = view;
+  if (goal.onMiss === 'abort')
+    return { action: 'abort', forecast, reason: because(code, `${text}; --on-miss abort: the guest stays here`, numbers) };
+  return {
+    action: 'uncap',
+    forecast,
+    reason: because(code, `${text}; --on-miss proceed: the guest runs free, as under stock Xen`, numbers),
+  };
+}
+
+/** The proof that nothing from here on meets the target, and what would have. */
+export function impossible(state: WorkingSetState, view: Outlook, goal: Goal): Decision {
+  const best = Math.round(view.forecast.bestDowntimeMs ?? 0);
+  const numbers = { bestMs: best, targetMs: goal.targetDowntimeMs, floorPercent: floorPercent(goal) };
+  const help = remedies(state.track, view, goal);
+  const text = `even at the floor of ${numbers.floorPercent} % the best downtime is ${best} ms, the target ${numbers.targetMs} ms${help.text}`;
+  return end(goal, view, 'infeasible', text, { ...numbers, ...help.numbers });
+}
