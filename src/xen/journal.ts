@@ -55,9 +55,9 @@ export function createJournal(directory: string = stateDirectory(), fs: JournalF
     write: (entry) =>
       inOrder(async () => {
         const name = fileOf(entry);
+        const draft = join(directory, `.${name}.${owner.pid}.${serial++}`);
         try {
           await prepareStateDirectory(directory);
-          const draft = join(directory, `.${name}.${owner.pid}.${serial++}`);
           await writeDurably(draft, JSON.stringify(entry), fs);
           if (held.has(name)) await fs.rename(draft, join(directory, name));
           else {
@@ -68,6 +68,7 @@ export function createJournal(directory: string = stateDirectory(), fs: JournalF
           await syncDirectory(directory, fs);
           return { ok: true };
         } catch (error) {
+          await fs.unlink(draft).catch(() => undefined);
           return { ok: false, why: 'unwritable', text: `${directory}: ${error instanceof Error ? error.message : String(error)}` };
         }
       }),
@@ -166,6 +167,12 @@ export async function readJournals(directory: string = stateDirectory()): Promis
     }
   }
   return { entries, corrupt };
+}
+
+/** Whether another process has taken the place of an entry that was read before. */
+export async function isTaken(directory: string, entry: JournalEntry): Promise<boolean> {
+  const now = await readEntry(join(directory, fileOf(entry)));
+  return now !== undefined && now !== 'gone' && !sameOwner(now.owner, entry.owner);
 }
 
 async function readEntry(path: string): Promise<JournalEntry | undefined | 'gone'> {

@@ -1,7 +1,7 @@
 import { capFromXen, capToXen, showCap } from '../core/cap.ts';
 import { messageOf } from '../core/errors.ts';
 import { isCapping, readCap, readTslice, writeCap, writeCapArgs, writeTslice } from './cap-calls.ts';
-import { readJournals, removeEntry, stateDirectory } from './journal.ts';
+import { isTaken, readJournals, removeEntry, stateDirectory } from './journal.ts';
 import { type CapEntry, fileOf, type JournalEntry, type TsliceEntry } from './journal-entry.ts';
 import { isAlive, type Owner, sameOwner } from './owner.ts';
 import { parseDomainRows } from './parse.ts';
@@ -84,18 +84,22 @@ async function restoreEntry(entry: JournalEntry, directory: string, options: Res
     return outcome(entry, 'owner-alive', null, null, `xthrottle with pid ${entry.owner.pid} is alive and will put it back`);
   }
   const sleep = options.sleep ?? ((ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)));
+  // After a pause the domain may be another xthrottle's, with a journal of its own.
+  const taken = () => isTaken(directory, entry);
   const restoreOnce = () => (entry.kind === 'cap' ? restoreCapEntry(entry, options.xl) : restoreTsliceEntry(entry, options.xl));
   let result = await restoreOnce();
   for (let attempt = 1; attempt < (options.attempts ?? ATTEMPTS) && result.verdict === 'failed'; attempt++) {
     await sleep(RETRY_MS * 2 ** Math.min(attempt - 1, 6));
+    if (await taken()) return outcome(entry, 'owner-alive', null, null, 'another xthrottle has taken it over');
     result = await restoreOnce();
   }
   if (options.settleMs !== undefined && result.verdict !== 'failed') {
     await sleep(options.settleMs);
+    if (await taken()) return result;
     const again = await restoreOnce();
     if (again.verdict !== 'already') result = again;
   }
-  if (result.verdict !== 'failed') await removeEntry(directory, fileOf(entry));
+  if (result.verdict !== 'failed' && !(await taken())) await removeEntry(directory, fileOf(entry));
   return result;
 }
 

@@ -7,9 +7,10 @@ import { isCapping } from './cap-calls.ts';
 import { type CapSteering, steerCap } from './cap-steering.ts';
 import { describeDomain, isHere, timedXl, type XenDomain } from './domain.ts';
 import { type Guard, type GuardOptions, startGuard } from './guard.ts';
-import { createJournal, type Journal, stateDirectory } from './journal.ts';
+import { createJournal, type Journal, readJournals, stateDirectory } from './journal.ts';
 import type { Xenctrl } from './libxenctrl.ts';
 import type { MigrateJob } from './migrate-job.ts';
+import { sameOwner, thisProcess } from './owner.ts';
 import { parseDomains } from './parse-domains.ts';
 import { listen, type RelaySession } from './relay/server.ts';
 import { type RestoreOutcome, restoreLeftovers } from './restore.ts';
@@ -56,10 +57,11 @@ export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
   const server = await listen(options.socketPath);
   const journal = createJournal(directory);
   const guards = guardKeeper(directory, options);
+  const steered = new Map<string, CapSteering>();
   let wrapped: Wrapped | undefined;
   const open = async (session: RelaySession): Promise<readonly XenMigration[]> => {
     try {
-      const migration = await openMigration(session, { options, journal, directory, guarded: guards.ensure, wrapped });
+      const migration = await openMigration(session, { options, journal, directory, guarded: guards.ensure, wrapped, steered });
       return migration === undefined ? [] : [migration];
     } catch (error) {
       options.note?.('error', `the migration of domain ${session.hello.domid} is left to stock Xen: ${messageOf(error)}`);
@@ -98,6 +100,8 @@ interface Context {
   readonly directory: string;
   readonly guarded: () => Promise<void>;
   readonly wrapped: Wrapped | undefined;
+  /** By UUID: whose cap may still be one of ours. */
+  readonly steered: Map<string, CapSteering>;
 }
 
 async function openMigration(session: RelaySession, context: Context): Promise<XenMigration | undefined> {
@@ -159,7 +163,8 @@ async function domainOf(session: RelaySession, context: Context): Promise<XenDom
   if (options.observe !== true) {
     // A cap that a dead process left must not become this migration's original.
     const left = await restoreLeftovers({ xl, directory, domain: config.uuid });
-    if (left.some((outcome) => outcome.verdict === 'restored')) config = (await readConfig()) ?? config;
+    const before = await context.steered.get(config.uuid)?.restore();
+    if (before?.restored === true || left.some((outcome) => outcome.verdict === 'restored')) config = (await readConfig()) ?? config;
   }
   return describeDomain(config, timed, options.xenctrl?.cpu(domid, config.vcpusMax)?.onlineVcpus);
 }
@@ -175,6 +180,8 @@ async function steeringOf(
   const { xl, xenctrl } = options;
   if (options.observe === true) return { observeOnly: 'only observing, as asked' };
   if (!isCapping(domain.scheduler)) return { observeOnly: domain.observeOnly ?? 'its scheduler has no caps' };
+  const { uuid } = domain.facts;
+  if (context.steered.has(uuid)) return { observeOnly: 'only observing: the cap of an earlier migration is not back yet' };
   const steering = steerCap({
     actuator: createActuator({ xl, xenctrl, domain: domain.facts, scheduler: domain.scheduler }),
     journal,
@@ -188,7 +195,17 @@ async function steeringOf(
   // It takes a moment to start; the first change waits for it.
   void guarded();
   const refused = await steering.claim();
-  return refused === undefined ? { steering } : { observeOnly: `only observing: ${refused}` };
+  if (refused !== undefined) return { observeOnly: `only observing: ${refused}` };
+  const kept: CapSteering = {
+    ...steering,
+    restore: async () => {
+      const result = await steering.restore();
+      if (result.restored && context.steered.get(uuid) === kept) context.steered.delete(uuid);
+      return result;
+    },
+  };
+  context.steered.set(uuid, kept);
+  return { steering: kept };
 }
 
 /** Whether the domain is gone from this host; undefined when xl does not answer. xl and libvirt destroy the source after the hand-over. */
@@ -203,6 +220,11 @@ async function hasLeft(xl: RunXl, domid: number, uuid: string): Promise<boolean 
     await new Promise((resolve) => setTimeout(resolve, LEFT_POLL_MS));
   }
   return left;
+}
+
+async function isLeftBehind(directory: string): Promise<boolean> {
+  const { entries } = await readJournals(directory).catch(() => ({ entries: [] }));
+  return entries.some((entry) => sameOwner(entry.owner, thisProcess()));
 }
 
 /** One guard for all domains, started before the first change, and again should it have died. */
@@ -222,7 +244,9 @@ function guardKeeper(directory: string, options: XenHostOptions) {
       running = start();
       await running;
     },
+    /** It stays where a cap of ours is left: our end then sets it to work. */
     async dismiss(): Promise<void> {
+      if (running === undefined || (await isLeftBehind(directory))) return;
       await (await running)?.dismiss();
       running = undefined;
     },

@@ -127,6 +127,18 @@ describe('the cap journal', () => {
       text: expect.stringContaining('ENOSPC'),
     });
   });
+  it('leaves no drafts on a full disk, however often it is tried', async () => {
+    const full: JournalFs = {
+      ...NODE_FS,
+      open: async (path, flags, mode) => {
+        const file = await open(path, flags, mode);
+        return { writeFile: async () => Promise.reject(new Error('ENOSPC')), sync: () => file.sync(), close: () => file.close() } as never;
+      },
+    };
+    const journal = createJournal(directory, full);
+    for (let i = 0; i < 3; i++) expect(await journal.write(entry())).toMatchObject({ ok: false, why: 'unwritable' });
+    expect(readdirSync(directory)).toEqual([]);
+  });
   it("never takes another living process's domain, nor overwrites what a dead one left", async () => {
     const parent = { pid: process.ppid, startTicks: startTicksOf(process.ppid) ?? 0, bootId: thisProcess().bootId };
     await createJournal(directory, NODE_FS, parent).write(entry({ owner: parent }));

@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createJournal } from '../../src/xen/journal.ts';
-import type { CapEntry, TsliceEntry } from '../../src/xen/journal-entry.ts';
+import { createJournal, readJournals } from '../../src/xen/journal.ts';
+import { type CapEntry, fileOf, type TsliceEntry } from '../../src/xen/journal-entry.ts';
 import { type Owner, thisProcess } from '../../src/xen/owner.ts';
 import { isLeft, restoreLeftovers } from '../../src/xen/restore.ts';
 import { fakeXl, type StandInState, UUID } from './stand-in.ts';
@@ -130,6 +130,28 @@ describe('what a dead process left', () => {
     expect(outcomes).toMatchObject([{ verdict: 'restored', before: 40, after: 0 }]);
     expect(fake.domain().cap).toBe(0);
   });
+  it.each([{ settleMs: 1 }, { fail: true }])(
+    'is left alone once a new process steers the domain, and so is its journal: %j',
+    async ({ settleMs, fail }) => {
+      await left();
+      const fake = at(20, fail === true ? { fail: { 'sched-credit set': 'libxl: error: no' } } : {});
+      const fresh: CapEntry = { ...(await left()), owner: thisProcess(), capsSet: [40] };
+      await restoreLeftovers({
+        xl: fake.xl,
+        directory,
+        owner: dead,
+        ...(settleMs === undefined ? {} : { settleMs }),
+        sleep: async () => {
+          delete fake.state.fail;
+          fake.domain().cap = 40;
+          rmSync(join(directory, fileOf(fresh)));
+          await createJournal(directory).write(fresh);
+        },
+      });
+      expect(fake.domain().cap).toBe(40);
+      expect((await readJournals(directory)).entries).toEqual([fresh]);
+    },
+  );
   it('corrupt files are reported and kept aside', async () => {
     writeFileSync(join(directory, 'cap-broken.json'), '{"v":1,');
     expect(await restore(at(20))).toMatchObject([

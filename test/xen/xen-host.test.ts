@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,7 +9,9 @@ import { because, type Decision } from '../../src/core/decision.ts';
 import type { Observation } from '../../src/core/observation.ts';
 import { bytes, ms, pages } from '../../src/core/units.ts';
 import { monotonicMs } from '../../src/xen/clock.ts';
+import { readJournals } from '../../src/xen/journal.ts';
 import type { Xenctrl } from '../../src/xen/libxenctrl.ts';
+import { startTicksOf } from '../../src/xen/owner.ts';
 import { encodeLine, parseServerMessage, type RelayMessage, type ServerMessage } from '../../src/xen/relay/protocol.ts';
 import { openXenHost, type XenHost, type XenHostOptions } from '../../src/xen/xen-host.ts';
 import type { XenMigration } from '../../src/xen/xen-migration.ts';
@@ -313,6 +315,56 @@ describe('a migration on this host', () => {
     expect(opened.restored).toMatchObject([{ verdict: 'restored', before: 20, after: 75 }]);
     relay(opened);
     expect((await firstValueFrom(opened.migrations$)).domain.capOriginal).toEqual(capFromXen(75));
+  });
+
+  it('a cap that could not be put back is not taken for the domain’s own by the next migration', async () => {
+    const fake = fakeXl();
+    fake.domain().cap = 60;
+    const { host: opened } = await open(fake);
+    const found: XenMigration[] = [];
+    opened.migrations$.subscribe((migration) => found.push(migration));
+    const first = relay(opened);
+    await until(() => found.length === 1, 'the first');
+    steer(found[0] as XenMigration, (o) => (o.type === 'round-start' ? capAt(20) : undefined));
+    round(first.tell, 0, 9000);
+    await until(() => fake.domain().cap === 20, 'capped');
+    fake.state.fail = { 'sched-credit set': 'libxl: error: no' };
+    first.hangUp();
+    expect(await found[0]?.restoreCap()).toMatchObject({ restored: false });
+    const second = relay(opened);
+    await until(() => found.length === 2, 'the second');
+    expect(found[1]?.observeOnly).toContain('earlier');
+    expect((await readJournals(directory())).entries).toMatchObject([{ capOriginal: 60 }]);
+    second.hangUp();
+    delete fake.state.fail;
+    relay(opened);
+    await until(() => found.length === 3, 'the third');
+    expect(found[2]).toMatchObject({ domain: { capOriginal: { percent: 60 } }, capabilities: { actuator: true } });
+    expect(fake.domain().cap).toBe(60);
+    expect((await readJournals(directory())).entries).toMatchObject([{ capOriginal: 60, capsSet: [] }]);
+  });
+
+  it('the guard is not sent away while a cap of ours is in force', async () => {
+    const fake = fakeXl();
+    const guard = join(folder, 'guard.mjs');
+    writeFileSync(
+      guard,
+      `process.stdout.write('ready\\n'); process.stdin.on('data', (t) => String(t).includes('bye') && process.exit(0));
+       (await import('node:fs')).writeFileSync(${JSON.stringify(join(folder, 'guard.pid'))}, String(process.pid));`,
+    );
+    const { host: opened } = await open(fake, { guard: { mainPath: guard } });
+    const { tell, hangUp } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    steer(migration, (o) => (o.type === 'round-start' ? capAt(20) : undefined));
+    round(tell, 0, 9000);
+    await until(() => fake.domain().cap === 20, 'capped');
+    fake.state.fail = { 'sched-credit set': 'libxl: error: no' };
+    hangUp();
+    expect(await migration.restoreCap()).toMatchObject({ restored: false });
+    await opened.close();
+    const pid = Number(readFileSync(join(folder, 'guard.pid'), 'utf8'));
+    expect(startTicksOf(pid)).toBeDefined();
+    process.kill(pid, 'SIGKILL');
   });
 
   it('looks from outside while a round runs, with the stale count taken off', async () => {
