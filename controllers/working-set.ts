@@ -90,7 +90,7 @@ function answer(state: WorkingSetState, observation: Observation, view: Outlook 
   if (state.track.suspendRequestedAtMs !== undefined) {
     return [state, { action: 'hold', reason: because('switching-over', 'the suspend was asked for: nothing is left to decide') }];
   }
-  if (state.hopelessCount >= HOPELESS_MIN) return [state, impossible(state, view, goal)];
+  if (state.hopelessCount >= HOPELESS_MIN) return [state, impossible(state, view, goal, observation.type === 'policy-query')];
   const late = outOfTime(state, view, goal);
   if (late !== undefined) return [state, late];
   if (observation.type === 'policy-query') return [state, atPolicy(state, observation, view, goal)];

@@ -71,32 +71,32 @@ export function atPolicy(state: WorkingSetState, query: PolicyQuery, view: Outlo
   const written = state.track.bytesSent / (goal.domain.populatedPages * PAGE_BYTES);
   if (written > MEMORY_MULTIPLE) {
     const text = `${written.toFixed(1)} times the domain's memory was sent (at most ${MEMORY_MULTIPLE})`;
-    return end(goal, view, 'too-many-bytes', text, { written });
+    return end(goal, view, 'too-many-bytes', text, { written }, true);
   }
   if (state.stuck.rounds > STUCK_ROUNDS) {
     const text = `${STUCK_ROUNDS} rounds at the floor made no progress: ${Math.round(state.stuck.best)} pages stay dirty`;
-    return end(goal, view, 'no-progress', text, { dirtyPages: Math.round(state.stuck.best) });
+    return end(goal, view, 'no-progress', text, { dirtyPages: Math.round(state.stuck.best) }, true);
   }
   return { action: 'hold', forecast, reason: because('go-on', `some ${course.rounds} more rounds are planned`, { rounds: course.rounds }) };
 }
 
-/** The end of hope: abort leaves the guest here; proceed lets the migration go on. */
-function end(goal: Goal, view: Outlook, code: string, text: string, numbers: Readonly<Record<string, number>>): Decision {
+/**
+ * The end of hope: abort leaves the guest here; proceed lets the migration go on as stock would, which at a policy query means to stop: more
+ * rounds would cost bytes and end no better.
+ */
+function end(goal: Goal, view: Outlook, code: string, text: string, numbers: Readonly<Record<string, number>>, asked = false): Decision {
   const { forecast } = view;
   if (goal.onMiss === 'abort')
     return { action: 'abort', forecast, reason: because(code, `${text}; --on-miss abort: the guest stays here`, numbers) };
-  return {
-    action: 'uncap',
-    forecast,
-    reason: because(code, `${text}; --on-miss proceed: the guest runs free, as under stock Xen`, numbers),
-  };
+  const reason = because(code, `${text}; --on-miss proceed: it goes on as under stock Xen`, numbers);
+  return asked ? { action: 'stop-and-copy', forecast, reason } : { action: 'uncap', forecast, reason };
 }
 
 /** The proof that nothing from here on meets the target, and what would have. */
-export function impossible(state: WorkingSetState, view: Outlook, goal: Goal): Decision {
+export function impossible(state: WorkingSetState, view: Outlook, goal: Goal, asked: boolean): Decision {
   const best = Math.round(view.forecast.bestDowntimeMs ?? 0);
   const numbers = { bestMs: best, targetMs: goal.targetDowntimeMs, floorPercent: floorPercent(goal) };
   const help = remedies(state.track, view, goal);
   const text = `even at the floor of ${numbers.floorPercent} % the best downtime is ${best} ms, the target ${numbers.targetMs} ms${help.text}`;
-  return end(goal, view, 'infeasible', text, { ...numbers, ...help.numbers });
+  return end(goal, view, 'infeasible', text, { ...numbers, ...help.numbers }, asked);
 }

@@ -1,7 +1,7 @@
 import { type Cap, capPercent, capped, capToXen, sameCap, showCap } from './cap.ts';
 import { because, type Decision } from './decision.ts';
 import type { Goal } from './goal.ts';
-import type { Observation } from './observation.ts';
+import type { Observation, PolicyQuery } from './observation.ts';
 
 /** The cap that may really be set: within floor and ceiling; at the ceiling it is the domain's own cap again. */
 export function boundedCap(cap: Cap, goal: Goal): Cap {
@@ -27,6 +27,16 @@ export function boundedDecision(decision: Decision, observation: Observation, go
     };
   }
   if (decision.action === 'grant' || decision.action === 'deny') return { ...withoutCap(decision), action: 'hold' };
+  if (
+    observation.type === 'policy-query' &&
+    roundsAreUsedUp(observation, goal) &&
+    decision.action !== 'abort' &&
+    decision.action !== 'stop-and-copy'
+  ) {
+    const rounds = goal.capabilities.roundsMax ?? 0;
+    const reason = because('rounds-used-up', `${rounds} live rounds were sent, which is the limit: the suspend gate decides`, { rounds });
+    return { ...withoutCap(decision), action: 'stop-and-copy', reason };
+  }
   if (decision.action === 'stop-and-copy' && observation.type !== 'policy-query') return { ...decision, action: 'hold' };
   if (decision.action !== 'set-cap') return decision;
   const cap = boundedCap(decision.cap, goal);
@@ -34,6 +44,12 @@ export function boundedDecision(decision: Decision, observation: Observation, go
   if (sameCap(cap, decision.cap)) return decision;
   const reason = { ...decision.reason, text: `${decision.reason.text} (asked for ${showCap(decision.cap)}, bounded to ${showCap(cap)})` };
   return { ...decision, cap, reason: { ...reason, numbers: { ...reason.numbers, capPercent: capToXen(cap) } } };
+}
+
+/** Rounds that are ours to add never go on for ever, whatever a controller wants. */
+function roundsAreUsedUp(query: PolicyQuery, goal: Goal): boolean {
+  const sent = query.when === 'after' ? query.round + 1 : query.round;
+  return sent >= (goal.capabilities.roundsMax ?? Number.POSITIVE_INFINITY);
 }
 
 function withoutCap(decision: Decision): { readonly reason: Decision['reason']; readonly forecast?: NonNullable<Decision['forecast']> } {

@@ -36,6 +36,9 @@ export const DEFAULT_PAIR: PairOverhead = {
   suspendLatencyMs: between(ms(5), ms(15), ms(40)),
 };
 
+/** Live rounds where the pre-copy policy is ours and no other limit was asked for; Clark et al. (Xen 3.0.4) stopped after 29. */
+export const ROUNDS_MAX_DEFAULT = 30;
+
 /**
  * The goal of one migration. Throws XthrottleError('usage') for a target that is not positive, a floor out of 1 … 100 × vCPUs, or a floor
  * asked for above the domain's own cap.
@@ -48,10 +51,7 @@ export function goalFor(options: GoalOptions, domain: DomainFacts, capabilities:
   }
   const maxStallMs = options.maxStallMs ?? options.targetDowntimeMs;
   const ceiling = capPercent(domain.capOriginal, domain.vcpus);
-  const roundsMax =
-    options.maxRounds === undefined
-      ? capabilities.roundsMax
-      : Math.min(options.maxRounds, capabilities.roundsMax ?? Number.POSITIVE_INFINITY);
+  const roundsMax = Math.min(options.maxRounds ?? ROUNDS_MAX_DEFAULT, capabilities.roundsMax ?? Number.POSITIVE_INFINITY);
   return {
     targetDowntimeMs: options.targetDowntimeMs,
     maxStallMs,
@@ -69,7 +69,7 @@ export function goalFor(options: GoalOptions, domain: DomainFacts, capabilities:
     overheadMs: pair.overheadMs,
     suspendLatencyMs: pair.suspendLatencyMs,
     domain,
-    capabilities: { ...capabilities, ...(roundsMax === undefined ? {} : { roundsMax }) },
+    capabilities: { ...capabilities, roundsMax },
     options: options.options ?? {},
   };
 }

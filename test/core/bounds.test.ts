@@ -4,7 +4,7 @@ import { boundedCap, boundedDecision } from '../../src/core/bounds.ts';
 import { capFromXen, capped, capToXen, UNCAPPED } from '../../src/core/cap.ts';
 import { because, type Decision } from '../../src/core/decision.ts';
 import type { Observation } from '../../src/core/observation.ts';
-import { bytes, ms } from '../../src/core/units.ts';
+import { bytes, ms, pages } from '../../src/core/units.ts';
 import { goal } from './fixtures.ts';
 
 const reason = because('test', 'test');
@@ -48,5 +48,23 @@ describe('bounds of every controller', () => {
   it('turn answers to questions nobody asked into a hold', () => {
     const answers = actions.map((decision) => boundedDecision(decision, tick, goal()).action);
     expect(answers).toEqual(['set-cap', 'uncap', 'hold', 'hold', 'abort', 'hold', 'hold']);
+  });
+});
+
+describe('rounds that are ours to add', () => {
+  it('end at the limit whatever the controller wants: the gate decides then', () => {
+    const g = goal({}, {}, { policy: true, roundsMax: Number.POSITIVE_INFINITY });
+    const query = (round: number): Observation => ({
+      type: 'policy-query',
+      atMs: ms(1),
+      when: 'after',
+      round,
+      totalWritten: pages(0),
+      bytesSent: bytes(0),
+    });
+    const hold: Decision = { action: 'hold', reason };
+    expect(boundedDecision(hold, query(28), g).action).toBe('hold');
+    expect(boundedDecision(hold, query(29), g)).toMatchObject({ action: 'stop-and-copy', reason: { code: 'rounds-used-up' } });
+    expect(boundedDecision({ action: 'abort', reason }, query(40), g).action).toBe('abort');
   });
 });
