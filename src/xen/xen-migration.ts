@@ -50,6 +50,7 @@ export type CapChange = Omit<Extract<Observation, { type: 'cap-changed' }>, 'typ
 /** More observations than this unread: nobody reads them. */
 const WAITING_MAX = 65_536;
 const SUSPEND_WAIT_MS = ms(3000);
+const LOOK_LATE_MS = 500;
 
 /** One migration on this host: its relay's session, the looks from outside, and the cap, as one stream and one `apply`. */
 export function createXenMigration(options: XenMigrationOptions): XenMigration {
@@ -69,15 +70,23 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
   let learnedSample: PairSample | undefined;
 
   const look = (): Look => ({ dirtyPages: xenctrl?.dirtyPages(domain.domid), cpu: xenctrl?.cpu(domain.domid, domain.vcpus) });
-  const emit = (observation: Observation | undefined): void => {
-    if (observation === undefined) return;
+  let latestAtMs = ms(0);
+  const emit = (reported: Observation | undefined): void => {
+    if (reported === undefined) return;
+    const asked = questions.get(reported);
+    // What the relay stamped may reach us after a look of our own that is younger: time never goes back for a controller.
+    const observation = reported.atMs >= latestAtMs ? reported : { ...reported, atMs: latestAtMs };
+    latestAtMs = observation.atMs;
+    if (asked !== undefined) questions.set(observation, asked);
     track = observe(track, observation, anyGoal);
     observations.next(observation);
   };
   options.onCapChanged((change) => emit({ type: 'cap-changed', atMs: monotonicMs(), ...change }));
 
   const receive = (message: RelayMessage): void => {
-    const observation = reader.read(message, look);
+    // Late to a message, we would look at what came after it: once the helper has gone on, the dirty count is another one.
+    const isLate = monotonicMs() - message.atMs > LOOK_LATE_MS;
+    const observation = reader.read(message, isLate ? () => ({ dirtyPages: undefined, cpu: undefined }) : look);
     if (observation !== undefined && 'awaited' in message && message.awaited) questions.set(observation, message.id);
     ending.read(message);
     if (message.type === 'suspend-settled' && message.lifted === true)
