@@ -82,7 +82,9 @@ export function learn(curve: DirtyCurve, point: CurvePoint): DirtyCurve {
   const step = point.total ? 2 : 1;
   const surprise = surprised ? { count: (sameSign ? curve.surprise.count : 0) + step, log } : { count: 0, log: 0 };
   const changed = surprise.count >= SURPRISES;
-  const base = changed ? rescaled(curve.knots, point.round, Math.exp(log)) : curve.knots;
+  // Not believed yet, and not mixed in either: it is an outlier, or the first sign of another phase.
+  if (surprised && !changed) return { ...curve, deviceShare: shared, surprise };
+  const base = changed ? rescaled(curve.knots, Math.exp(log)) : curve.knots;
   const weight = changed ? 1 : point.held ? HELD_WEIGHT : point.total ? TOTAL_WEIGHT : LOOK_WEIGHT;
   const blended = point.held && !changed ? expected + HELD_WEIGHT * (own - expected) : own;
   const errorNow = Math.min(1, Math.abs(log));
@@ -115,9 +117,8 @@ function placed(knots: readonly Knot[], knot: Knot, weight: number): readonly Kn
   return knots.map((k) => (k === old ? mixed : k));
 }
 
-/** Another phase: what older rounds showed keeps its form and takes the new scale, until it is seen again. */
-const rescaled = (knots: readonly Knot[], round: number, factor: number): readonly Knot[] =>
-  knots.map((k) => (k.round === round ? k : { ...k, pages: k.pages * factor }));
+/** Another phase: what was seen keeps its form and takes the new scale, until it is seen again. The least stays what it was. */
+const rescaled = (knots: readonly Knot[], factor: number): readonly Knot[] => knots.map((k) => ({ ...k, pages: k.pages * factor }));
 
 function withShare(curve: DirtyCurve, shape: Shape, point: CurvePoint): number {
   if (point.timeMs < SLOWED * point.workMs || point.timeMs > shape.workMax * 4) return curve.deviceShare;

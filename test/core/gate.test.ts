@@ -1,0 +1,96 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  answerSuspend,
+  between,
+  bytesPerSecond,
+  capped,
+  gate,
+  initialTrack,
+  judge,
+  lastStall,
+  ms,
+  pages,
+  pagesThatSurelyFit,
+  predictDowntime,
+  type Track,
+} from '../../src/core/index.ts';
+import { goal } from './fixtures.ts';
+
+const rate = (value: number, spread = 0.05) =>
+  between(bytesPerSecond(value * (1 - spread)), bytesPerSecond(value), bytesPerSecond(value * (1 + spread)));
+const exact = (n: number) => between(pages(n), pages(n), pages(n));
+const full = (perSecond: number) => between(perSecond, perSecond, perSecond);
+const track = (patch: Partial<Track> = {}): Track => ({ ...initialTrack(goal()), transferRate: rate(1e9), ...patch });
+
+describe('suspend gate', () => {
+  it('grants what surely fits', () => {
+    expect(answerSuspend(exact(5000), full(1000), track(), goal())).toMatchObject({ action: 'grant', reason: { code: 'fits' } });
+  });
+
+  it('denies what may not fit, or lets it pass when told to', () => {
+    expect(answerSuspend(exact(32_000), full(1000), track(), goal())).toMatchObject({ action: 'deny', reason: { code: 'misses-abort' } });
+    const proceed = answerSuspend(exact(32_000), full(1000), track(), goal({ onMiss: 'proceed' }));
+    expect(proceed).toMatchObject({ action: 'grant', reason: { code: 'misses-proceed' } });
+    expect(proceed).not.toHaveProperty('runFirstMs');
+  });
+
+  it('lets the guest run for a slice when the last stall would join the downtime', () => {
+    const stalled = track({ cap: capped(20) });
+    expect(answerSuspend(exact(2000), full(1000), stalled, goal())).toMatchObject({
+      action: 'grant',
+      runFirstMs: 30,
+      reason: { code: 'fits-after-slice' },
+    });
+  });
+
+  it('counts what that slice dirties', () => {
+    const stalled = track({ cap: capped(20) });
+    const calm = answerSuspend(exact(2000), full(1000), stalled, goal());
+    const busy = answerSuspend(exact(2000), full(600_000), stalled, goal());
+    expect(calm.forecast?.downtimeMs.value).toBeLessThan(busy.forecast?.downtimeMs.value as number);
+    expect(busy.action).toBe('deny');
+  });
+
+  it('grants as stock when nothing is known', () => {
+    expect(gate(initialTrack(goal()), goal())).toMatchObject({ action: 'grant', reason: { code: 'no-prediction' } });
+  });
+
+  it('never grants above the target under --on-miss abort, stall included', () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 32_768 }),
+        fc.integer({ min: 0, max: 500_000 }),
+        fc.integer({ min: 10_000_000, max: 4_000_000_000 }),
+        fc.option(fc.integer({ min: 1, max: 100 })),
+        fc.integer({ min: 20, max: 2000 }),
+        (dirty, perSecond, bps, cap, target) => {
+          const g = goal({ targetDowntimeMs: ms(target) });
+          const t = track({ transferRate: rate(bps), ...(cap === null ? {} : { cap: capped(cap) }) });
+          const answer = answerSuspend(exact(dirty), full(perSecond), t, g);
+          if (answer.action !== 'grant') return;
+          const high = answer.forecast?.downtimeMs.high as number;
+          expect(high).toBeLessThanOrEqual(target);
+          if (answer.runFirstMs === undefined) expect(high + lastStall(t, g)).toBeLessThanOrEqual(target);
+        },
+      ),
+    );
+  });
+
+  it('agrees with the number of pages that surely fit', () => {
+    const g = goal({}, { populatedPages: pages(10_000_000) });
+    for (const perSecond of [0, 20_000, 200_000]) {
+      const fit = pagesThatSurelyFit(ms(200), perSecond, rate(1e9).low, g, ms(0));
+      expect(predictDowntime(exact(fit), full(perSecond), rate(1e9), g, ms(0)).high).toBeCloseTo(200, 3);
+      expect(judge(exact(fit + 100), full(perSecond), rate(1e9), ms(0), g).fits).toBe('no');
+    }
+  });
+
+  it('a cap that need not be lifted costs no lift', () => {
+    const g = goal({}, {}, { liftLatencyMs: ms(300) });
+    const lifted = predictDowntime(exact(1000), full(50_000), rate(1e9), g);
+    const free = predictDowntime(exact(1000), full(50_000), rate(1e9), g, ms(0));
+    expect(free.high).toBeLessThan(lifted.high);
+    expect(free.value).toBeLessThan(lifted.value);
+  });
+});

@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest';
+import { bytes, initialTrack, ms, type Observation, observe, pages, type Track, WIRE_BYTES_PER_PAGE } from '../../src/core/index.ts';
+import { goal } from './fixtures.ts';
+
+const g = goal({}, { populatedPages: pages(4_000_000) });
+const fold = (observations: readonly Observation[]): Track => observations.reduce((track, o) => observe(track, o, g), initialTrack(g));
+
+/** Rounds of `count` pages each, sent at `pagesPerMs(n)` during the n-th report, with a pause between rounds. */
+function rounds(lengths: readonly number[], pagesPerMs: (n: number) => number, reports = 10): Observation[] {
+  const out: Observation[] = [];
+  let atMs = 1000;
+  let sent = 0;
+  let n = 0;
+  for (const [round, count] of lengths.entries()) {
+    out.push({ type: 'round-start', atMs: ms(atMs), round, pagesToSend: pages(count), bytesSent: bytes(sent) });
+    for (let k = 1; k <= reports; k++) {
+      atMs += count / reports / pagesPerMs(n++);
+      sent += (count / reports) * WIRE_BYTES_PER_PAGE;
+      out.push({
+        type: 'progress',
+        atMs: ms(atMs),
+        round,
+        pagesSent: pages((count * k) / reports),
+        pagesToSend: pages(count),
+        bytesSent: bytes(sent),
+      });
+    }
+    atMs += 40;
+  }
+  return out;
+}
+
+describe('transfer rate', () => {
+  it('is what was sent over the time it took, pauses between rounds left out', () => {
+    const track = fold(rounds([1_000_000, 20_000, 10_000, 10_000, 10_000, 10_000, 10_000, 10_000], () => 250));
+    expect((track.transferRate?.value as number) / WIRE_BYTES_PER_PAGE / 1000).toBeCloseTo(250, 0);
+    expect(track.transferRate?.high).toBeLessThan((track.transferRate?.value as number) * 1.1);
+  });
+
+  it('follows a link that slows down, and its range says that it moved', () => {
+    const steady = fold(rounds([1_000_000], () => 250, 40));
+    const sagging = fold(rounds([1_000_000], (n) => (n < 25 ? 250 : 100), 40));
+    expect(sagging.transferRate?.value).toBeLessThan(0.5 * (steady.transferRate?.value as number));
+    const width = (t: Track): number => ((t.transferRate?.high ?? 0) - (t.transferRate?.low ?? 0)) / (t.transferRate?.value ?? 1);
+    expect(width(sagging)).toBeGreaterThan(2 * width(steady));
+  });
+
+  it('holds the next reading in its range nine times in ten on a noisy link', () => {
+    let inside = 0;
+    let all = 0;
+    let track = initialTrack(g);
+    const noisy = rounds(Array(60).fill(400_000), (n) => 250 * (1 + 0.08 * Math.sin(n * 78.233) * Math.cos(n * 12.9)), 4);
+    let before: { atMs: number; bytesSent: number } | undefined;
+    for (const o of noisy) {
+      if (o.type === 'progress' && before !== undefined && track.transferRate !== undefined) {
+        const seen = ((o.bytesSent - before.bytesSent) / (o.atMs - before.atMs)) * 1000;
+        all++;
+        if (seen >= track.transferRate.low && seen <= track.transferRate.high) inside++;
+      }
+      track = observe(track, o, g);
+      before = o.type === 'progress' || o.type === 'round-start' ? o : before;
+    }
+    expect(all).toBeGreaterThan(100);
+    expect(inside / all).toBeGreaterThan(0.9);
+  });
+
+  it('does not read a rate out of absent frames', () => {
+    const track = fold([
+      { type: 'round-start', atMs: ms(0), round: 0, pagesToSend: pages(1_000_000), bytesSent: bytes(0) },
+      { type: 'progress', atMs: ms(300), round: 0, pagesSent: pages(900_000), pagesToSend: pages(1_000_000), bytesSent: bytes(4104) },
+    ]);
+    expect(track.transferRate).toBeUndefined();
+  });
+});
