@@ -25,9 +25,9 @@ const CAP_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1,
 
 /** Ends that are to be expected. They count from 0, as an increase over time does not see the first value of a series. */
 const END_REASONS: Readonly<Record<Outcome, readonly string[]>> = {
-  met: ['fits', 'fits-after-slice', 'misses-proceed', 'no-prediction', 'none'],
-  missed: ['fits', 'fits-after-slice', 'misses-proceed', 'no-prediction', 'none'],
-  aborted: ['misses-abort', 'abort-requested', 'none'],
+  met: ['fits', 'fits-after-slice', 'misses-proceed', 'no-prediction', 'stock', 'controller-failed', 'none'],
+  missed: ['fits', 'fits-after-slice', 'misses-proceed', 'no-prediction', 'stock', 'controller-failed', 'none'],
+  aborted: ['misses-abort', 'infeasible', 'deadline', 'abort-requested', 'none'],
   failed: ['fits', 'none'],
 };
 

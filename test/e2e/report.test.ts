@@ -1,27 +1,14 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { AxeBuilder } from '@axe-core/playwright';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { MigrationRecord } from '../../src/core/record.ts';
 import { report } from '../../src/view/report.ts';
 import { simulated, traceOf } from '../trace/runs.ts';
-
-/** Debian's Chromium; CHROMIUM names another. */
-const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
-const FLAGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
-/** With SCREENSHOTS=FOLDER the pages are kept as pictures. */
-const pictures = process.env['SCREENSHOTS'];
+import { openBrowser } from './browser.ts';
 
 const LOOKS = [
   { name: 'light', colorScheme: 'light', width: 1240 },
@@ -33,7 +20,7 @@ let browser: Browser;
 let folder: string;
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'report-'));
-  browser = await chromium.launch({ executablePath, args: FLAGS });
+  browser = await openBrowser();
 });
 afterAll(async () => {
   await browser?.close();
@@ -77,12 +64,6 @@ async function scrollThrough(page: Page): Promise<void> {
   await page.evaluate('scrollTo(0, 0)');
 }
 
-const shoot = async (page: Page, name: string): Promise<void> => {
-  if (pictures === undefined) return;
-  mkdirSync(pictures, { recursive: true });
-  await page.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });
-};
-
 /** Colours that really were drawn: how many differ within a chart's canvas. Runs in the page, whose types are not ours. */
 const colorsIn = (page: Page, kind: string): Promise<number> =>
   page.evaluate<number>(`(() => {
@@ -108,7 +89,6 @@ describe('the report of one migration in a real browser', () => {
     const [content, window] = await page.evaluate<[number, number]>('[document.documentElement.scrollWidth, innerWidth]');
     expect(content).toBe(window);
     expect(complaints).toEqual([]);
-    await shoot(page, `report-${look.name}`);
     await page.context().close();
   });
 
@@ -137,7 +117,6 @@ describe('the report of several migrations', () => {
     expect(await colorsIn(page, 'compare')).toBeGreaterThan(2);
     expect(await violationsOf(page)).toEqual([]);
     expect(complaints).toEqual([]);
-    await shoot(page, `report-several-${look.name}`);
     await page.context().close();
   });
 });
