@@ -15,6 +15,8 @@ export interface SteeringOptions {
   readonly scheduler: CappingScheduler;
   /** Whether the domain is still on this host. */
   readonly isHere: () => Promise<boolean>;
+  /** Waits a moment for a domain of that UUID under another domid (it was rebooted, its cap with it) and puts that one's cap back. */
+  readonly reborn?: () => Promise<RestoreResult | undefined>;
   /** Sees to it that a guard watches, before the first change. */
   readonly guarded: () => Promise<void>;
   /** Told to the relay: only then does it lift the cap should we be lost. */
@@ -34,7 +36,10 @@ export interface CapSteering {
   set(cap: Cap): Promise<Effect>;
   /** Looks whether the cap still is the one we set (or found); an unreadable cap is no news. */
   lookForOthers(): Promise<void>;
-  restore(): Promise<RestoreResult>;
+  /** `stays`: the domain has not migrated away; should it be gone all the same, it may have been rebooted. */
+  restore(stays?: boolean): Promise<RestoreResult>;
+  /** The cap in force as far as we know. */
+  inForce(): Cap;
 }
 
 const RESTORE_ATTEMPTS = 4;
@@ -122,7 +127,10 @@ export function steerCap(options: SteeringOptions): CapSteering {
 
   const isGone = async (): Promise<boolean> => !(await options.isHere().catch(() => true));
 
-  const restoreOnce = async (): Promise<RestoreResult> => {
+  const rebornOnce = async (): Promise<RestoreResult | undefined> =>
+    options.reborn?.().catch((error: unknown) => ({ restored: false, capAfter: null, hint: `${messageOf(error)}; xthrottle restore` }));
+
+  const restoreOnce = async (stays: boolean): Promise<RestoreResult> => {
     try {
       const now = await actuator.read();
       if (sameCap(now, original)) return { restored: true, capAfter: capToXen(now) };
@@ -133,18 +141,18 @@ export function steerCap(options: SteeringOptions): CapSteering {
       options.onChanged(original, 'us', latencyMs);
       return { restored: true, capAfter: capToXen(original) };
     } catch (error) {
-      if (await isGone()) return { restored: true, capAfter: null };
+      if (await isGone()) return (stays ? await rebornOnce() : undefined) ?? { restored: true, capAfter: null };
       const command = `xl ${writeCapArgs(domain.domid, scheduler, original).join(' ')}`;
       return { restored: false, capAfter: null, hint: `${messageOf(error)}; by hand: ${command}, or: xthrottle restore` };
     }
   };
 
-  const restore = async (): Promise<RestoreResult> => {
+  const restore = async (stays: boolean): Promise<RestoreResult> => {
     closing = true;
-    let result = await restoreOnce();
+    let result = await restoreOnce(stays);
     for (let attempt = 1; attempt < RESTORE_ATTEMPTS && !result.restored; attempt++) {
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS * 2 ** attempt));
-      result = await restoreOnce();
+      result = await restoreOnce(stays);
     }
     if (!result.restored) return result;
     options.onLowered(false);
@@ -164,8 +172,9 @@ export function steerCap(options: SteeringOptions): CapSteering {
     lookForOthers: async () => {
       await othersChange().catch(() => false);
     },
-    restore() {
-      restored ??= restore().then((result) => {
+    inForce: () => expected,
+    restore(stays = false) {
+      restored ??= restore(stays).then((result) => {
         if (!result.restored) restored = undefined;
         return result;
       });

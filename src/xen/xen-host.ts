@@ -1,11 +1,11 @@
 import { EMPTY, from, mergeMap, type Observable } from 'rxjs';
 import { messageOf, XthrottleError } from '../core/errors.ts';
 import { type Ms, ms } from '../core/units.ts';
-import type { Host } from '../host.ts';
+import type { Host, RestoreResult } from '../host.ts';
 import { createActuator } from './cap-actuator.ts';
 import { isCapping } from './cap-calls.ts';
 import { type CapSteering, steerCap } from './cap-steering.ts';
-import { describeDomain, isHere, timedXl, type XenDomain } from './domain.ts';
+import { describeDomain, isHere, listDomains, timedXl, type XenDomain } from './domain.ts';
 import { type Guard, type GuardOptions, startGuard } from './guard.ts';
 import { createJournal, type Journal, readJournals, stateDirectory } from './journal.ts';
 import type { Xenctrl } from './libxenctrl.ts';
@@ -49,6 +49,7 @@ const STOCK_ROUNDS = 5;
 const LIFT_LIBRARY_MS = ms(4);
 const LEFT_POLL_MS = 500;
 const LEFT_POLLS = 30;
+const REBORN_POLLS = 10;
 
 /** Puts back what dead processes left, and listens for relays. Throws XthrottleError as `listen` and xl do. */
 export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
@@ -163,7 +164,7 @@ async function domainOf(session: RelaySession, context: Context): Promise<XenDom
   if (options.observe !== true) {
     // A cap that a dead process left must not become this migration's original.
     const left = await restoreLeftovers({ xl, directory, domain: config.uuid });
-    const before = await context.steered.get(config.uuid)?.restore();
+    const before = await context.steered.get(config.uuid)?.restore(true);
     if (before?.restored === true || left.some((outcome) => outcome.verdict === 'restored')) config = (await readConfig()) ?? config;
   }
   return describeDomain(config, timed, options.xenctrl?.cpu(domid, config.vcpusMax)?.onlineVcpus);
@@ -188,6 +189,7 @@ async function steeringOf(
     domain: domain.facts,
     scheduler: domain.scheduler,
     isHere: () => isHere(xl, domain.facts.domid, domain.facts.uuid),
+    reborn: () => reborn(xl, context.directory, uuid),
     guarded,
     onLowered: (lowered) => session.capSet(lowered),
     onChanged: (cap, by, latencyMs) => changed({ cap, by, ...(latencyMs === undefined ? {} : { latencyMs }) }),
@@ -198,14 +200,29 @@ async function steeringOf(
   if (refused !== undefined) return { observeOnly: `only observing: ${refused}` };
   const kept: CapSteering = {
     ...steering,
-    restore: async () => {
-      const result = await steering.restore();
+    restore: async (stays) => {
+      const result = await steering.restore(stays);
       if (result.restored && context.steered.get(uuid) === kept) context.steered.delete(uuid);
       return result;
     },
   };
   context.steered.set(uuid, kept);
   return { steering: kept };
+}
+
+/** A rebooted domain carries the cap that it had when it went. undefined when none of that UUID comes. */
+async function reborn(xl: RunXl, directory: string, uuid: string): Promise<RestoreResult | undefined> {
+  for (let poll = 0; poll < REBORN_POLLS; poll++) {
+    const domains = await listDomains(xl).catch(() => []);
+    if (domains.some((domain) => domain.uuid === uuid)) {
+      const [outcome] = await restoreLeftovers({ xl, directory, owner: thisProcess(), domain: uuid });
+      if (outcome === undefined) return undefined;
+      if (outcome.verdict !== 'failed') return { restored: true, capAfter: outcome.after };
+      return { restored: false, capAfter: null, hint: `${outcome.text}; ${outcome.hint ?? 'xthrottle restore'}` };
+    }
+    await new Promise((resolve) => setTimeout(resolve, LEFT_POLL_MS));
+  }
+  return undefined;
 }
 
 /** Whether the domain is gone from this host; undefined when xl does not answer. xl and libvirt destroy the source after the hand-over. */

@@ -94,12 +94,19 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     emit(observation);
   };
 
+  let doubted = false;
   const stopSampler = startSampler({
     inRound: () => reader.phase === 'rounds',
     look: (atMs) => {
       if (xenctrl !== undefined) emit(reader.sample(atMs, look()));
     },
-    tick: (atMs) => emit({ type: 'tick', atMs, bytesSent: reader.bytesSent }),
+    tick: (atMs) => {
+      // A change that failed is decided again, at this pace.
+      if (doubted && steering !== undefined && reader.phase === 'rounds')
+        emit({ type: 'cap-changed', atMs, cap: steering.inForce(), by: 'us' });
+      doubted = false;
+      emit({ type: 'tick', atMs, bytesSent: reader.bytesSent });
+    },
     others: async () => steering?.lookForOthers(),
   });
   session.messages$.subscribe({
@@ -107,7 +114,7 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     complete: () => {
       stopSampler();
       // The guest stays: it has its own cap back before xl has cleaned up, which may take as long as it likes.
-      if (!ending.saved) void steering?.restore();
+      if (!ending.saved) void steering?.restore(true);
       observations.complete();
       void ending.settle(reader.passedOnAtMs).then((value) => {
         learnedSample = sampleOf(value, ending, track.transferRate?.value);
@@ -127,7 +134,9 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     if (steering === undefined || (decision.action !== 'set-cap' && decision.action !== 'uncap')) return { result: 'skipped' };
     // Once the suspend is asked for, only its answer moves the cap; after that there is nothing left to throttle.
     if (reader.phase !== 'rounds' && reader.phase !== 'starting') return { result: 'skipped' };
-    return steering.set(decision.action === 'uncap' ? domain.capOriginal : decision.cap);
+    const effect = await steering.set(decision.action === 'uncap' ? domain.capOriginal : decision.cap);
+    if (effect.result === 'failed') doubted = true;
+    return effect;
   };
 
   const answerSuspend = async (decision: Decision, id: number): Promise<Effect> => {
@@ -192,7 +201,7 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
       session.abort(reason);
     },
     async restoreCap(): Promise<RestoreResult> {
-      const result = steering === undefined ? await unchanged(domain, xenctrl, capabilities) : await steering.restore();
+      const result = steering === undefined ? await unchanged(domain, xenctrl, capabilities) : await steering.restore(!ending.saved);
       // Whatever still goes on does so as stock.
       if (reader.phase !== 'over') session.release('xthrottle let go');
       return result;

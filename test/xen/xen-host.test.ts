@@ -15,7 +15,7 @@ import { startTicksOf } from '../../src/xen/owner.ts';
 import { encodeLine, parseServerMessage, type RelayMessage, type ServerMessage } from '../../src/xen/relay/protocol.ts';
 import { openXenHost, type XenHost, type XenHostOptions } from '../../src/xen/xen-host.ts';
 import type { XenMigration } from '../../src/xen/xen-migration.ts';
-import { fakeXl, UUID } from './stand-in.ts';
+import { fakeXl, type StandInDomain, UUID } from './stand-in.ts';
 
 // Programs are started and files synced: on a busy machine that takes its time.
 vi.setConfig({ testTimeout: 60_000 });
@@ -342,6 +342,42 @@ describe('a migration on this host', () => {
     expect(found[2]).toMatchObject({ domain: { capOriginal: { percent: 60 } }, capabilities: { actuator: true } });
     expect(fake.domain().cap).toBe(60);
     expect((await readJournals(directory())).entries).toMatchObject([{ capOriginal: 60, capsSet: [] }]);
+  });
+
+  it('a change that failed is told as not made, so that it is decided again', async () => {
+    const fake = fakeXl();
+    const { host: opened } = await open(fake);
+    const { tell } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    const { seen, effects } = steer(migration, (o) => (o.type === 'round-start' ? capAt(o.round === 0 ? 40 : 20) : undefined));
+    round(tell, 0, 9000);
+    await until(() => fake.domain().cap === 40, 'capped');
+    fake.state.fail = { 'sched-credit set': 'libxl: error: no' };
+    round(tell, 1, 9000);
+    await until(() => effects.length === 2, 'tried');
+    const caps = () => seen.flatMap((o) => (o.type === 'cap-changed' ? [[capToXen(o.cap), o.by]] : []));
+    await until(() => caps().length === 2, 'told');
+    expect(caps()[1]).toEqual([40, 'us']);
+  });
+
+  it('a guest that was rebooted under our cap gets its own back under its new domid', async () => {
+    const fake = fakeXl();
+    fake.domain().cap = 60;
+    const { host: opened } = await open(fake);
+    const { tell, hangUp } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    steer(migration, (o) => (o.type === 'round-start' ? capAt(20) : undefined));
+    round(tell, 0, 9000);
+    await until(() => fake.domain().cap === 20, 'capped');
+    // xl makes the new domain from the old one's configuration, cap included.
+    const [reborn] = fake.state.domains.splice(1);
+    hangUp();
+    const ended = migration.restoreCap();
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    fake.state.domains.push({ ...(reborn as StandInDomain), domid: 25 });
+    expect(await ended).toMatchObject({ restored: true });
+    expect(fake.domain(25).cap).toBe(60);
+    expect(readdirSync(directory())).toEqual([]);
   });
 
   it('the guard is not sent away while a cap of ours is in force', async () => {
