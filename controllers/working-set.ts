@@ -3,7 +3,7 @@ import { atPolicy, atSuspend, impossible, outOfTime } from './working-set/ending
 import { NEW_GUEST, watch } from './working-set/guest.ts';
 import { type Outlook, outlook } from './working-set/outlook.ts';
 import { bide, NO_PATIENCE_USED, worthWaiting } from './working-set/patience.ts';
-import { hopeless, isTimeToPlan, progress, type WorkingSetState } from './working-set/state.ts';
+import { hopeless, isTimeToPlan, plateauOf, progress, type WorkingSetState } from './working-set/state.ts';
 import { settled, steer } from './working-set/steering.ts';
 
 /**
@@ -47,6 +47,7 @@ export const workingSet: Controller<WorkingSetState> = {
     falling: false,
     hopelessCount: 0,
     plannedAtMs: 0,
+    plateau: 0,
     patience: NO_PATIENCE_USED,
     stuck: { rounds: 0, best: 0 },
   }),
@@ -61,7 +62,8 @@ export const workingSet: Controller<WorkingSetState> = {
         { action: 'hold', ...forecast, reason: because('between-plans', 'the last plan stands') },
       ];
     }
-    const view = outlook(guest, track, goal, before.falling, before.patience.rateBest);
+    const plateau = plateauOf(before, observation, guest);
+    const view = outlook(guest, track, goal, before.falling, before.patience.rateBest, plateau);
     const waits = view?.calm !== undefined && worthWaiting(before.patience, view.calm, view.course, view.start, guest, track);
     const elapsedMs = before.plannedAtMs === 0 ? 0 : track.atMs - before.plannedAtMs;
     const patience = bide(before.patience, track, elapsedMs, waits);
@@ -71,6 +73,7 @@ export const workingSet: Controller<WorkingSetState> = {
       track,
       guest,
       stuck,
+      plateau,
       patience,
       hopelessCount: hopeless(before, view, guest, goal),
       plannedAtMs: track.atMs,

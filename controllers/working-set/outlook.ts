@@ -73,7 +73,14 @@ export interface Outlook {
 }
 
 /** The outlook from here; undefined while transfer rate or dirty curve are unknown. */
-export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boolean, rateBest: number): Outlook | undefined {
+export function outlook(
+  guest: GuestView,
+  track: Track,
+  goal: Goal,
+  falling: boolean,
+  rateBest: number,
+  plateau: number,
+): Outlook | undefined {
   const rate = track.transferRate;
   if (rate === undefined || guest.curve.knots.length === 0 || guest.round < 0) return undefined;
   const left = roundsLeft(guest, goal);
@@ -120,7 +127,7 @@ export function outlook(guest: GuestView, track: Track, goal: Goal, falling: boo
     dirtyPages: dirty.high,
     roundsLeft: start.roundsLeft - (start.openEnded && left > 2 ? 1 : 0),
   };
-  const course = cheapest(likely, careful, start, carefulStart, weightsOf(goal, falling), deadlineMs);
+  const course = cheapest(likely, careful, start, carefulStart, weightsOf(goal, falling, plateau), deadlineMs);
   const best = lowest(likely, start);
   const bestCase = lowest(hopeful, { ...start, dirtyPages: dirty.low });
   const untouched = free(hopeful, { ...start, dirtyPages: dirty.low });

@@ -21,8 +21,14 @@ const RELEASE = 1.25;
 /** A change of the speed that gains less than this is noise. */
 const CHANGE = 0.96;
 
-export const weightsOf = (goal: Goal, falling: boolean): Weights => ({
-  time: TIME_WEIGHT[goal.prefer],
+/**
+ * Each free round that did not get smaller raises the price of time by so much of itself: the estimate of the next round may be a little
+ * below the present one for ever, and the fall would be put off for ever.
+ */
+const IMPATIENCE = 2;
+
+export const weightsOf = (goal: Goal, falling: boolean, plateau = 0): Weights => ({
+  time: TIME_WEIGHT[goal.prefer] * (1 + IMPATIENCE * plateau),
   release: falling ? RELEASE : 1,
   change: CHANGE,
 });

@@ -15,6 +15,8 @@ export interface WorkingSetState {
   /** When the last plan was made, and what it promised. */
   readonly plannedAtMs: number;
   readonly forecast?: Forecast;
+  /** Free rounds in a row that were hardly smaller than the one before: waiting longer is not going to help. */
+  readonly plateau: number;
   readonly patience: Patience;
   /** The last cap that was decided on (Xen's number; 0: the domain's own), and when. */
   readonly change?: { readonly capPercent: number; readonly atMs: number };
@@ -45,6 +47,14 @@ export function progress(before: WorkingSetState, observation: Observation, gues
   const { rounds, best } = before.stuck;
   if (rounds === 0) return { rounds: 1, best: guest.pagesToSend };
   return guest.pagesToSend < PROGRESS * best ? { rounds: 1, best: guest.pagesToSend } : { rounds: rounds + 1, best };
+}
+
+/** A free round is hardly smaller above this share of the one before. */
+const PLATEAU = 0.9;
+
+export function plateauOf(before: WorkingSetState, observation: Observation, guest: GuestView): number {
+  if (observation.type !== 'round-start' || observation.round < 2) return before.plateau;
+  return guest.pagesToSend > PLATEAU * before.guest.pagesToSend && !before.falling ? before.plateau + 1 : 0;
 }
 
 /** A plan costs more than everything else together; between two looks what the helper reports says little, … */

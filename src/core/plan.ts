@@ -201,7 +201,7 @@ export interface Weights {
   readonly time: number;
   /** Factor on the cost of running free again once the speed is falling: letting go and falling again pays twice. */
   readonly release: number;
-  /** Factor on the cost of courses that keep the speed in force. */
+  /** Factor on the cost of courses that keep a throttled speed in force. */
   readonly change: number;
 }
 
@@ -234,7 +234,8 @@ export function cheapest(
     const misses = safe.fits && !close ? 0 : 1e9 * (1 + safe.lastPages);
     // The speed of the round that runs is the cautious one: it is the last chance to be wrong about it.
     const lost = fallAt >= 0 && course.lostMs > 0 ? course.lostMs * weights.release : course.lostMs;
-    const stays = Math.abs(course.speed - start.speedNow) < SAME_SPEED * start.speedNow ? weights.change : 1;
+    // Not for a free guest: there staying as it is would be to put off the fall.
+    const stays = start.speedNow < 1 && Math.abs(course.speed - start.speedNow) < SAME_SPEED * start.speedNow ? weights.change : 1;
     const cost = stays * (lost + weights.time * course.timeMs) + late + misses;
     if (cost < bestCost) {
       best = { ...course, speed: Math.min(course.speed, safe.speed), fits: safe.fits };
