@@ -146,8 +146,9 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
       const lifted = await steering?.set(domain.capOriginal);
       return { result: 'applied', ...(lifted?.result === 'failed' && lifted.error !== undefined ? { error: lifted.error } : {}) };
     }
-    // A parked guest can't answer the suspend: the cap goes first. Should that fail, the relay passes it on all the same, as stock would.
-    const lifted = await steering?.set(domain.capOriginal);
+    // A parked guest can't answer the suspend: the cap goes first. Should that fail twice, the relay passes it on all the same, as stock would.
+    let lifted = await steering?.set(domain.capOriginal);
+    if (lifted?.result === 'failed') lifted = await steering?.set(domain.capOriginal);
     const afterMs = decision.action === 'grant' ? decision.runFirstMs : undefined;
     session.answerSuspend(id, true, decision.reason.text, afterMs);
     const { latencyMs, error } = lifted ?? {};

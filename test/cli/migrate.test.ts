@@ -20,17 +20,18 @@ beforeEach(() => {
 });
 afterEach(() => host.remove());
 
-const migrate = (how: string, more: readonly string[] = []) =>
-  cli.run(['migrate', 'vm1', 'host2', ...more], {
+const migrate = (how: string, signalled = '') =>
+  cli.run(['migrate', 'vm1', 'host2'], {
     XTHROTTLE_XL: fileURLToPath(new URL('fixtures/xl.mjs', import.meta.url)),
     XTHROTTLE_STATE: host.directory,
     XTHROTTLE_SOCKET: join(host.folder, 'run', 'control.sock'),
     STAND_IN: host.folder,
     STAND_IN_MIGRATE: how,
+    STAND_IN_SIGNAL: signalled,
   });
 const migrations = () => host.calls().filter((call) => call.includes('"migrate"'));
 
-/** As a process left it that is dead, or (ours) still lives. */
+/** As a process left it that is dead. */
 function leave(capOriginal: number, capsSet: readonly number[], owner = { pid: 1, startTicks: 1, bootId: 'another boot' }) {
   mkdirSync(host.directory, { recursive: true, mode: 0o700 });
   const entry = { v: 1, kind: 'cap', uuid: UUID, domid: 24, name: 'vm1', scheduler: 'credit', capOriginal, capsSet, owner };
@@ -62,5 +63,19 @@ describe('xthrottle migrate on a domain that carries the cap of an earlier run',
     expect(code).toBe(EXIT_CODES.capNotRestored.code);
     expect(stderr).toContain('xl sched-credit -d 24 -c 60');
     expect(migrations()).toEqual([]);
+  });
+});
+
+describe('xthrottle migrate, interrupted', () => {
+  it('before xl migrate was started: it is not started', async () => {
+    const { code } = await migrate('hang', 'vcpu-list');
+    expect(code).toBe(EXIT_CODES.interrupted.code);
+    expect(migrations()).toEqual([]);
+  });
+  it('before the relay came: xl is ended', async () => {
+    const { code, stderr } = await migrate('hang', 'migrate');
+    expect(code).toBe(EXIT_CODES.interrupted.code);
+    expect(stderr).toContain('before the first round');
+    expect(migrations()).toHaveLength(1);
   });
 });

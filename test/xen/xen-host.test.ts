@@ -344,6 +344,29 @@ describe('a migration on this host', () => {
     expect((await readJournals(directory())).entries).toMatchObject([{ capOriginal: 60, capsSet: [] }]);
   });
 
+  it('the lift before leave is given is tried again: a parked guest cannot answer the suspend', async () => {
+    const fake = fakeXl();
+    const { host: opened } = await open(fake, {
+      xl: async (args) => {
+        const result = await fake.xl(args);
+        if (fake.sets().length === 2) delete fake.state.fail;
+        return result;
+      },
+    });
+    const { tell, answer } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    steer(migration, (o) => {
+      if (o.type === 'round-start') return capAt(20);
+      return o.type === 'suspend-request' ? { action: 'grant', reason } : undefined;
+    });
+    round(tell, 0, 9000);
+    await until(() => fake.domain().cap === 20, 'capped');
+    fake.state.fail = { 'sched-credit set': 'libxl: error: no' };
+    tell({ type: 'suspend-request', id: 1, awaited: true, round: 4 });
+    await until(() => answer('suspend-answer') !== undefined, 'answered');
+    expect(fake.domain().cap).toBe(0);
+  });
+
   it('a change that failed is told as not made, so that it is decided again', async () => {
     const fake = fakeXl();
     const { host: opened } = await open(fake);
