@@ -75,7 +75,7 @@ export async function openTelemetry(argv: TelemetryArguments): Promise<Telemetry
       const { startMetricsServer } = await import('../telemetry/server.ts');
       try {
         server = await startMetricsServer({ listen, text: () => metrics.text() });
-        output.say(`metrics at ${server.url}`);
+        output.say(`metrics at ${new URL('/metrics', server.url).href}`);
       } catch (error) {
         if (whenTaken === 'refuse') throw error;
         output.say(`${messageOf(error)}; going on without`, 'warning');

@@ -71,6 +71,34 @@ describe('when the port of --metrics is taken', () => {
   });
 });
 
+describe('watch', () => {
+  it('serves metrics and health, and a scrape makes no call of xl', async () => {
+    const host = standIn();
+    const child = cli.start(['watch', '--metrics', '127.0.0.1:0'], {
+      XTHROTTLE_XL: STAND_IN_XL,
+      XTHROTTLE_STATE: host.directory,
+      XTHROTTLE_SOCKET: join(host.folder, 'run', 'control.sock'),
+      STAND_IN: host.folder,
+    });
+    try {
+      const url = await child.said(/metrics at (\S+)/);
+      await child.said(/listening at/);
+      const before = host.calls();
+      expect(before.length).toBeGreaterThan(0);
+      for (let i = 0; i < 5; i++) {
+        const { series } = parseExposition(await (await fetch(url)).text());
+        expect(series.get('xthrottle_xl_calls_total{command="list",result="ok"}')).toBeGreaterThan(0);
+        expect((await fetch(new URL('/healthz', url))).status).toBe(200);
+      }
+      expect(host.calls()).toEqual(before);
+    } finally {
+      child.signal('SIGTERM');
+      expect(await child.ended).toBe(EXIT_CODES.terminated.code);
+      host.remove();
+    }
+  });
+});
+
 describe('restore --textfile', () => {
   it('corrects a file that says "not restored" when nothing is left', async () => {
     const host = standIn();

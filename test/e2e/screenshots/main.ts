@@ -5,8 +5,11 @@ import { dashboardPictures } from './dashboards.ts';
 import { livePictures } from './live.ts';
 import { reportPictures } from './report.ts';
 
-/** `npm run screenshots [report|live|dashboards …]`: the pictures of the README, made of simulated migrations. Needs chromium and prometheus. */
-const FOLDER = 'grafana/screenshots';
+/**
+ * `npm run screenshots [-- report|live|dashboards …]`: the pictures of the README, made of simulated migrations. Needs chromium and
+ * prometheus. SCREENSHOTS names another folder.
+ */
+const FOLDER = process.env['SCREENSHOTS'] ?? 'grafana/screenshots';
 const makers = { report: reportPictures, live: livePictures, dashboards: dashboardPictures };
 
 const wanted = process.argv.slice(2);
