@@ -1,0 +1,245 @@
+import { describe, expect, it } from 'vitest';
+import { workingSet } from '../../controllers/working-set.ts';
+import { type Decision, type GoalOptions, ms, type Observation, pages } from '../../src/core/index.ts';
+import { type SimResult, simulate } from '../../src/sim/run.ts';
+import type { ScenarioInput } from '../../src/sim/scenario.ts';
+import { loadScenario, type NamedScenario, scenarioOf } from '../../src/sim/scenario-files.ts';
+
+/** A busy guest on a 10 Gb/s link: it dirties nearly three times what the link sends. */
+const busy = (patch: Partial<ScenarioInput> = {}): NamedScenario =>
+  scenarioOf({
+    description: 'a busy guest',
+    domain: { memoryMib: 4096, vcpus: 4, cpuDemandPercent: 360 },
+    classes: [{ name: 'heap', pages: 700_000, writesPerSecond: 700_000 }],
+    rateVariation: { sd: 0.03 },
+    link: { bytesPerSecond: 1.1e9, variation: { sd: 0.03 } },
+    ...patch,
+  });
+
+interface Run extends SimResult {
+  readonly steps: readonly { readonly observation: Observation; readonly decision: Decision }[];
+}
+
+function run(scenario: NamedScenario, options: Partial<GoalOptions> = {}, seed = 1): Run {
+  const result = simulate({
+    scenario,
+    seed,
+    controller: workingSet,
+    options: { targetDowntimeMs: ms(300), profile: 'steep', ...options },
+    records: true,
+  });
+  const steps: { observation: Observation; decision: Decision }[] = [];
+  let observation: Observation | undefined;
+  for (const record of result.records) {
+    if (record.type === 'observation') observation = record.observation;
+    if (record.type === 'decision' && observation !== undefined) steps.push({ observation, decision: record.decision });
+  }
+  return { ...result, steps };
+}
+
+const capsOf = (of: Run): number[] =>
+  of.steps.flatMap(({ decision }) => (decision.action === 'set-cap' && decision.cap.kind === 'capped' ? [decision.cap.percent] : []));
+
+describe('working-set', () => {
+  it.each([1, 2, 3, 4])('brings a busy guest over within the target (seed %i)', (seed) => {
+    const { summary, truth } = run(busy(), {}, seed);
+    expect(summary.outcome).toBe('met');
+    expect(truth.downtimeMs).toBeLessThanOrEqual(300);
+  });
+
+  it('leaves a guest alone that converges by itself', () => {
+    const { truth, summary } = run(loadScenario('idle'), { targetDowntimeMs: ms(200) });
+    expect(summary.outcome).toBe('met');
+    expect(truth.lostGuestSeconds).toBe(0);
+    expect(truth.throttledSeconds).toBe(0);
+  });
+
+  it('says early that a hopeless target cannot be met, with what would help, and costs the guest nothing', () => {
+    const { steps, truth } = run(loadScenario('hopeless'), { targetDowntimeMs: ms(200) });
+    const verdict = steps.at(-1);
+    expect(verdict?.decision).toMatchObject({ action: 'abort', reason: { code: 'infeasible' }, forecast: { feasible: false } });
+    expect(verdict?.decision.forecast?.bestDowntimeMs).toBeGreaterThan(200);
+    expect(Math.max(...steps.map(({ observation }) => ('round' in observation ? observation.round : 0)))).toBeLessThanOrEqual(1);
+    expect(truth.lostGuestSeconds).toBe(0);
+  });
+
+  it('names the bandwidth that would be enough', () => {
+    const { steps } = run(busy({ link: { bytesPerSecond: 1.5e8 }, host: { roundLimit: 5 } }), { targetDowntimeMs: ms(150) });
+    const reason = steps.at(-1)?.decision.reason;
+    expect(reason?.code).toBe('infeasible');
+    expect(reason?.numbers['needBytesPerSecond']).toBeGreaterThan(1.5e8);
+    expect(reason?.text).toMatch(/Mbit\/s of bandwidth/);
+  });
+
+  it('lets a hopeless migration go on as stock when told to, without throttling it in vain', () => {
+    const { summary, truth } = run(loadScenario('memory-hog-1g'), { targetDowntimeMs: ms(200), onMiss: 'proceed' });
+    expect(summary.outcome).toBe('missed');
+    expect(truth.result).toBe('migrated');
+    expect(truth.lostGuestSeconds).toBe(0);
+  });
+
+  it('never goes below the floor', () => {
+    const of = run(busy());
+    const caps = capsOf(of);
+    expect(caps.length).toBeGreaterThan(0);
+    for (const cap of caps) expect(cap).toBeGreaterThanOrEqual(of.goal.capFloorPercent);
+    expect(of.truth.longestStallMs).toBeLessThanOrEqual(of.goal.maxStallMs);
+  });
+
+  it('progressive comes down by at most half of the mean of the round before', () => {
+    const of = run(busy(), { profile: 'progressive' });
+    const demand = 360;
+    const caps = new Map<number, number>();
+    let round = 0;
+    let cap = demand;
+    let [since, sum, from] = [0, 0, 0];
+    let before = demand;
+    const close = (atMs: number): void => {
+      sum += Math.min(demand, cap) * (atMs - since);
+      since = atMs;
+    };
+    for (const { observation } of of.steps) {
+      if (observation.type === 'round-start' && observation.round > 0) {
+        close(observation.atMs);
+        before = sum / (observation.atMs - from);
+        [sum, from, round] = [0, observation.atMs, observation.round];
+        caps.set(round, before);
+      }
+      if (observation.type === 'cap-changed') {
+        close(observation.atMs);
+        cap = observation.cap.kind === 'capped' ? observation.cap.percent : demand;
+        if (observation.cap.kind === 'capped') expect(cap).toBeGreaterThanOrEqual(0.45 * before);
+      }
+    }
+    expect(caps.size).toBeGreaterThan(1);
+  });
+
+  it('each profile costs at least what the steeper one costs', () => {
+    const lost = (profile: 'steep' | 'progressive' | 'gradual'): number => run(busy(), { profile, maxRounds: 12 }).truth.lostGuestSeconds;
+    const [steep, progressive, gradual] = [lost('steep'), lost('progressive'), lost('gradual')];
+    expect(steep).toBeLessThanOrEqual(1.05 * progressive);
+    expect(progressive).toBeLessThanOrEqual(1.05 * gradual);
+  });
+
+  it('counts on devices that no cap slows, and does not give up because of them', () => {
+    const { summary } = run(
+      busy({
+        classes: [
+          { name: 'heap', pages: 600_000, writesPerSecond: 500_000 },
+          { name: 'disk', pages: 100_000, writesPerSecond: 30_000, pattern: 'sweep', ignoresCpu: true },
+        ],
+      }),
+    );
+    expect(summary.outcome).toBe('met');
+  });
+
+  it('works without looks into the rounds, and then keeps its word or denies', () => {
+    for (const seed of [1, 2, 3, 4, 5, 6]) {
+      const { truth, summary } = run(busy({ host: { peek: false } }), {}, seed);
+      if (truth.result === 'migrated') expect(truth.downtimeMs).toBeLessThanOrEqual(300);
+      expect(['met', 'aborted']).toContain(summary.outcome);
+    }
+  });
+
+  it('is not fooled by counts that an aborted migration left over', () => {
+    const clean = run(busy());
+    const stale = run(busy({ dirtyCount: { excessPages: 400_000 } }));
+    expect(stale.summary.outcome).toBe('met');
+    expect(stale.truth.lostGuestSeconds).toBeLessThan(1.5 * clean.truth.lostGuestSeconds + 0.2);
+  });
+
+  it('where the rounds are ours, stops as soon as the dirty set fits', () => {
+    const calm = busy({ classes: [{ name: 'heap', pages: 60_000, writesPerSecond: 3000 }] });
+    expect(run(calm).truth.rounds).toBeLessThanOrEqual(2);
+  });
+
+  it('meets a target of pages instead of time', () => {
+    const { summary, truth } = run(busy(), { maxDirtyPages: pages(20_000) });
+    expect(summary.outcome).toBe('met');
+    expect(truth.pagesAfterSuspend).toBeLessThanOrEqual(20_000);
+  });
+
+  it('safety stays above half of what the guest may use', () => {
+    const caps = capsOf(run(busy(), { prefer: 'safety' }));
+    for (const cap of caps) expect(cap).toBeGreaterThanOrEqual(200);
+  });
+
+  it('an evacuation goes at its deadline, others stay', () => {
+    const hog = loadScenario('stress');
+    const deadlineMs = ms(12_000);
+    expect(run(hog, { prefer: 'speed', deadlineMs, targetDowntimeMs: ms(200) }).truth.result).toBe('migrated');
+    const stays = run(hog, { deadlineMs, targetDowntimeMs: ms(200) });
+    expect(stays.truth.result).toBe('stayed');
+    expect(stays.truth.totalSeconds).toBeLessThan(14);
+  });
+
+  it('prefers fewer bytes when asked to', () => {
+    const slow = busy({ classes: [{ name: 'heap', pages: 700_000, writesPerSecond: 400_000 }] });
+    const bytes = (prefer: 'downtime' | 'network'): number =>
+      [1, 2, 3].reduce((sum, seed) => sum + run(slow, { prefer }, seed).truth.bytesSent, 0);
+    expect(bytes('network')).toBeLessThanOrEqual(bytes('downtime'));
+  });
+
+  it('decides the same from a state that went through JSON, which stays small', () => {
+    const of = run(busy({ host: { roundLimit: 5 } }));
+    let state = workingSet.initial(of.goal);
+    for (const { observation } of of.steps) {
+      const [plain, a] = workingSet.decide(state, observation, of.goal);
+      const [stored, b] = workingSet.decide(JSON.parse(JSON.stringify(state)), observation, of.goal);
+      expect(b).toEqual(a);
+      expect(JSON.stringify(stored)).toBe(JSON.stringify(plain));
+      state = plain;
+    }
+    expect(JSON.stringify(state).length).toBeLessThan(30_000);
+  });
+
+  it('gives ranges in order and an ETA at every decision it makes on a plan', () => {
+    const planned = run(busy()).steps.filter(({ decision }) => decision.forecast?.etaMs !== undefined);
+    expect(planned.length).toBeGreaterThan(20);
+    for (const { decision } of planned) {
+      for (const range of [decision.forecast?.downtimeMs, decision.forecast?.etaMs]) {
+        expect(range?.low).toBeLessThanOrEqual(range?.value as number);
+        expect(range?.value).toBeLessThanOrEqual(range?.high as number);
+      }
+    }
+  });
+
+  it('uses a bounded vocabulary of reasons, each with a sentence', () => {
+    const known = new Set([
+      ...[
+        'learning',
+        'free',
+        'throttle',
+        'lowest',
+        'waiting',
+        'no-way-yet',
+        'round-ends',
+        'between-plans',
+        'switching-over',
+        'go-on',
+        'fits',
+      ],
+      ...[
+        'will-fit',
+        'fits-after-slice',
+        'misses-abort',
+        'misses-proceed',
+        'infeasible',
+        'no-progress',
+        'too-many-bytes',
+        'deadline',
+        'deadline-first',
+      ],
+    ]);
+    for (const name of ['busy-database', 'bursts', 'hopeless', 'dma-heavy', 'hot-cold']) {
+      for (const { decision } of run(loadScenario(name), { targetDowntimeMs: ms(200) }).steps) {
+        expect(known).toContain(decision.reason.code);
+        expect(decision.reason.text).not.toBe('');
+      }
+    }
+  });
+
+  it('does not put off the fall for ever on a plateau', () => {
+    for (const seed of [5, 6, 7]) expect(run(busy(), {}, seed).truth.rounds).toBeLessThanOrEqual(9);
+  });
+});
