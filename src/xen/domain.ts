@@ -3,7 +3,7 @@ import { XthrottleError } from '../core/errors.ts';
 import type { DomainFacts, SchedulerName } from '../core/goal.ts';
 import { type Ms, ms, pages } from '../core/units.ts';
 import { isCapping } from './cap-calls.ts';
-import { parseInfo, parsePoolOf, parseTslices, parseVcpus } from './parse.ts';
+import { parseDomainRows, parseInfo, parsePoolOf, parseTslices, parseVcpus } from './parse.ts';
 import { type DomainConfig, parseDomains } from './parse-domains.ts';
 import { printable, type RunXl, xlOutput } from './xl-errors.ts';
 
@@ -52,9 +52,14 @@ export function timedXl(run: RunXl): TimedXl {
 /** All domains of this host. Throws XthrottleError('noXl') without xl, root or Xen. */
 export const listDomains = async (xl: RunXl): Promise<readonly DomainConfig[]> => parseDomains(await xlOutput(xl, ['list', '-l']));
 
-/** Whether a domain is still here, by domid and UUID. Throws XthrottleError when xl does not answer. */
-export const isHere = async (xl: RunXl, domid: number, uuid: string): Promise<boolean> =>
-  (await listDomains(xl)).some((d) => d.domid === domid && d.uuid === uuid);
+/**
+ * Whether a domain is still here, by domid and UUID; one whose configuration xl cannot list (it is being destroyed) by its table row.
+ * Throws XthrottleError when xl does not answer.
+ */
+export async function isHere(xl: RunXl, domid: number, uuid: string): Promise<boolean> {
+  const isIt = (d: { readonly domid: number; readonly uuid: string }): boolean => d.domid === domid && d.uuid === uuid;
+  return (await listDomains(xl)).some(isIt) || parseDomainRows(await xlOutput(xl, ['list', '-v'])).some(isIt);
+}
 
 /**
  * The domain that `wanted` means: a domid, a name or a UUID. The name is compared here and never given to xl, so it may hold anything.

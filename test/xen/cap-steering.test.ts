@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Cap, capFromXen, capped, capToXen, UNCAPPED } from '../../src/core/cap.ts';
+import { ms } from '../../src/core/units.ts';
 import { createActuator } from '../../src/xen/cap-actuator.ts';
 import { steerCap } from '../../src/xen/cap-steering.ts';
 import { isHere } from '../../src/xen/domain.ts';
@@ -181,6 +182,13 @@ describe('steering a cap', () => {
     ready();
     expect(await lowering).toMatchObject({ result: 'superseded' });
     expect(fake.sets()).toEqual([]);
+  });
+  it('is not given up on a domain whose configuration xl cannot list just now', async () => {
+    const { fake } = steered();
+    const xl: typeof fake.xl = async (args) =>
+      args.includes('-l') ? { ok: true, exitCode: 0, timedOut: false, stdout: '[]', stderr: '', tookMs: ms(1) } : fake.xl(args);
+    expect(await isHere(xl, 24, UUID)).toBe(true);
+    expect(await isHere(xl, 25, UUID)).toBe(false);
   });
   it('restored once, no change that was still on its way follows', async () => {
     const { fake, steering } = steered();

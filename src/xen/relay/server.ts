@@ -23,6 +23,7 @@ const SESSIONS_WAITING_MAX = 256;
 /** sockaddr_un.sun_path with its NUL. */
 const SOCKET_PATH_BYTES_MAX = 107;
 const PROBE_WAIT_MS = 1000;
+const CLOSE_WAIT_MS = 1000;
 
 /**
  * Listens for relays at `socketPath`, mode 0600, in a directory of ours with mode 0700 (made if it is not there), and writes our pid
@@ -62,6 +63,10 @@ export async function listen(socketPath: string): Promise<RelayServer> {
         if (statOf(socketPath)?.ino === inode) for (const path of [`${socketPath}.pid`, socketPath]) removeIfThere(path);
         server.close(() => resolve());
         for (const socket of sockets) socket.destroySoon();
+        // A relay that was stopped never reads its last words.
+        setTimeout(() => {
+          for (const socket of sockets) socket.destroy();
+        }, CLOSE_WAIT_MS).unref();
         sessions.complete();
       });
       return closing;

@@ -56,6 +56,19 @@ describe('the socket', () => {
     expect(readFileSync(`${path}.pid`, 'utf8')).toBe(`${process.pid}\n`);
   });
 
+  it('closes, although a relay that was stopped reads nothing any more', async () => {
+    server = await listen(path);
+    const sessions: RelaySession[] = [];
+    server.sessions$.subscribe((session) => sessions.push(session));
+    const client = dial();
+    client.pause();
+    client.write(encodeLine(helloOf(1)));
+    await until(() => sessions.length === 1, 'the session');
+    for (let i = 0; i < 1000; i++) sessions[0]?.abort('x'.repeat(10_000));
+    await server.close();
+    expect(existsSync(path)).toBe(false);
+  });
+
   it('gets a directory of mode 700, and none that others can write to', async () => {
     path = join(dir, 'made', 'control.sock');
     server = await listen(path);
