@@ -128,8 +128,8 @@ function roundOf(world: World, node: Node, index: number): Round {
   return { node, sentAtMs, readAtMs, span, spanToAsk: tables.between(node.atMs, sentAtMs), limit, full: span.fullSpeed };
 }
 
-function dirtied(world: World, span: Span, spanMs: number, speed: number, start?: readonly number[]): number[] {
-  void spanMs;
+/** Unique pages dirty by writer after a span at `speed`, from `start` (an empty log). */
+function dirtied(world: World, span: Span, speed: number, start?: readonly number[]): number[] {
   return world.writers.map((writer, i) => {
     const exposure = span.exposureMs[writer.classIndex] as number;
     return grown(writer, start?.[i] ?? 0, writer.ignoresCpu ? exposure : speed * exposure);
@@ -146,16 +146,16 @@ interface Ending {
 
 /** The switch-over after a round at `speed`: lift, slice where the last stall needs one, suspend, stop-and-copy, resume. */
 function ending(world: World, round: Round, speed: number): Ending {
-  const { goal, scenario, tables, realisation } = { ...world, realisation: world.tables.realisation };
-  const asked = dirtied(world, round.spanToAsk, 0, speed);
+  const { goal, scenario, tables } = world;
+  const asked = dirtied(world, round.spanToAsk, speed);
   const throttled = speed < round.full - 1e-9;
   const passMs = round.sentAtMs + (throttled ? scenario.host.liftLatencyMs : 0);
-  const lifted = throttled ? dirtied(world, tables.between(round.sentAtMs, passMs), 0, speed, asked) : asked;
+  const lifted = throttled ? dirtied(world, tables.between(round.sentAtMs, passMs), speed, asked) : asked;
   const finish = (delayMs: number): Ending => {
     const standsMs = passMs + delayMs + world.suspendMs;
-    const left = dirtied(world, tables.between(passMs, standsMs), 0, round.full, lifted);
+    const left = dirtied(world, tables.between(passMs, standsMs), round.full, lifted);
     const pages = Math.min(goal.domain.populatedPages, Math.round(sum(left)) + world.suspendPages);
-    const endMs = realisation.sentAt(standsMs, pages * WIRE_BYTES_PER_PAGE) + world.resumeMs;
+    const endMs = tables.realisation.sentAt(standsMs, pages * WIRE_BYTES_PER_PAGE) + world.resumeMs;
     return { pages, endMs, downtimeMs: endMs - passMs - delayMs };
   };
   const direct = finish(0);
@@ -171,19 +171,21 @@ function stallAt(world: World, speed: number): number {
   return stallOf(speed * demand, goal.domain.activeVcpus, goal.capabilities.scheduler, goal.capabilities.tsliceMs);
 }
 
+/** The start: everything is to be sent. */
+const rootOf = (scenario: NamedScenario): Node => ({
+  atMs: 0,
+  pages: scenario.domain.memoryMib * 256,
+  speedBefore: 1,
+  lostMs: 0,
+  sentPages: 0,
+  speed: 1,
+  parent: undefined,
+});
+
 function search(world: World, options: PlannerOptions): Plan {
   const { scenario, goal } = world;
   const openEnded = scenario.host.roundLimit === undefined;
-  const root: Node = {
-    atMs: 0,
-    pages: scenario.domain.memoryMib * 256,
-    speedBefore: 1,
-    lostMs: 0,
-    sentPages: 0,
-    speed: 1,
-    parent: undefined,
-  };
-  let nodes: readonly Node[] = [root];
+  let nodes: readonly Node[] = [rootOf(scenario)];
   let best: { plan: Plan; lostMs: number } | undefined;
   for (let i = 0; i < options.rounds && nodes.length > 0; i++) {
     const children: Node[] = [];
@@ -212,7 +214,7 @@ const lostAfter = (round: Round, speed: number, untilMs: number): number =>
 function childOf(world: World, round: Round, speed: number): Node {
   return {
     atMs: round.readAtMs,
-    pages: Math.round(sum(dirtied(world, round.span, 0, speed))),
+    pages: Math.round(sum(dirtied(world, round.span, speed))),
     speedBefore: speed,
     lostMs: lostAfter(round, speed, round.readAtMs),
     sentPages: round.node.sentPages + round.node.pages,
@@ -282,15 +284,7 @@ function planOf(world: World, round: Round, speed: number, rounds: number): Plan
 
 /** Nothing fits: what happens when nobody does anything. */
 function freeRun(world: World, rounds: number): Plan {
-  let node: Node = {
-    atMs: 0,
-    pages: world.scenario.domain.memoryMib * 256,
-    speedBefore: 1,
-    lostMs: 0,
-    sentPages: 0,
-    speed: 1,
-    parent: undefined,
-  };
+  let node = rootOf(world.scenario);
   for (let i = 0; i < rounds - 1; i++) {
     const round = roundOf(world, node, i);
     node = childOf(world, round, round.full);
