@@ -14,8 +14,11 @@ export interface SimulateArguments extends GoalArguments, OutputArguments, Telem
   readonly observe: boolean;
 }
 
-const builder = (args: Argv) =>
-  withSimulatedTelemetryOptions(withOutputOptions(withGoalOptions(args)))
+const SIMULATION = 'Simulation:';
+
+/** First, so that help begins with them. */
+const withOwnOptions = (args: Argv) =>
+  args
     .option('scenario', {
       type: 'string',
       array: true,
@@ -38,10 +41,17 @@ const builder = (args: Argv) =>
     .option('observe', { type: 'boolean', default: false, describe: 'decide and record, change nothing' })
     .option('list', { type: 'boolean', default: false, describe: 'name the scenarios, one a line' })
     .option('schema', { type: 'boolean', default: false, describe: 'print the JSON schema of a scenario file' })
+    .group(['scenario', 'seed', 'compare', 'pace', 'stay', 'observe', 'list', 'schema'], SIMULATION);
+
+const builder = (args: Argv) =>
+  withSimulatedTelemetryOptions(withOutputOptions(withGoalOptions(withOwnOptions(args))))
+    .describe({
+      'target-downtime': "longest downtime the guest may see (200ms, 2s) [default: the scenario's]",
+      'max-stall': "longest stall throttling may cause; sets the floor of the cap [default: the scenario's, else the target]",
+    })
     .example('$0 simulate --scenario busy-database --compare none', 'with and without xthrottle, side by side')
     .example('$0 simulate --scenario busy-database --scenario hot-cold --pace 2', 'two at the same time, in the live view')
-    .example('$0 simulate --scenario busy-database --pace 1 --metrics 127.0.0.1:9464', 'in real time, with metrics to scrape')
-    .epilogue('The target and the longest stall come from the scenario unless they are given.');
+    .example('$0 simulate --scenario busy-database --pace 1 --metrics 127.0.0.1:9464', 'in real time, with metrics to scrape');
 
 /** `xthrottle simulate`: the same loop and output as on Xen, on the simulated host. */
 export const simulateCommand = (exit: Exit): CommandModule<object, SimulateArguments> => ({

@@ -5,6 +5,8 @@ import { showAction } from '../view/words.ts';
 import { loadController } from './load-controller.ts';
 import type { Exit } from './main.ts';
 
+const SHOWN_MAX = 50;
+
 interface ReplayArguments {
   readonly trace: string;
   readonly controller?: string | undefined;
@@ -31,22 +33,30 @@ export const replayCommand = (exit: Exit): CommandModule<object, ReplayArguments
         process.stdout.write(`${JSON.stringify({ id: migration.id, ...result })}\n`);
         continue;
       }
+      const others = result.differences.filter((d) => showAction(d.recorded) !== showAction(d.replayed));
       const verdict = result.identical
         ? 'every decision is the same'
-        : `${result.differences.length} of ${result.compared} decisions differ`;
+        : differing(others.length, result.differences.length, result.compared);
       process.stdout.write(
         `${safeText(migration.start.goal.domain.name)} (${safeText(migration.id)}), ${result.recordedController} → ${result.controller}: ${verdict}\n`,
       );
       if (result.dropped > 0) process.stdout.write(`  ${result.dropped} records were dropped by the recorder\n`);
       if (result.error !== undefined) process.stdout.write(`  the controller failed: ${safeText(result.error)}\n`);
-      for (const d of result.differences.filter((x) => showAction(x.recorded) !== showAction(x.replayed)).slice(0, 50)) {
+      for (const d of others.slice(0, SHOWN_MAX)) {
         process.stdout.write(
           `  ${(d.atMs / 1000).toFixed(2)} s, ${d.observation.type}: ${showAction(d.recorded)} → ${showAction(d.replayed)} (${safeText(d.replayed.reason.text)})\n`,
         );
       }
+      if (others.length > SHOWN_MAX) process.stdout.write(`  and ${others.length - SHOWN_MAX} more: --json has them all\n`);
     }
   },
 });
+
+/** Differences in what is done count; another reason for the same is said apart. */
+function differing(actions: number, all: number, compared: number): string {
+  const reasons = all - actions;
+  return `${actions} of ${compared} decisions differ${reasons === 0 ? '' : `; ${reasons} more do the same for another reason`}`;
+}
 
 interface ExplainArguments {
   readonly trace: string;
