@@ -223,5 +223,6 @@ function closing(ending: Ending | undefined, restore: RestoreResult, last: Frame
 }
 
 function reasonOf(ending: Ending | undefined, last: Frame, wishes: Wishes): string | undefined {
+  if (ending?.result === 'unknown') return ending.reason;
   return wishes.aborting ?? last.tally.abortDecision?.reason.text ?? ending?.reason;
 }

@@ -148,6 +148,12 @@ describe('loop', () => {
     expect(summary).toMatchObject({ outcome: 'aborted', reason: 'SIGINT' });
   });
 
+  it('does not claim that the guest stayed when nobody knows where it is', async () => {
+    const ending: Ending = { result: 'unknown', reason: 'xl was lost in the hand-over' };
+    const { summary } = await run({ observations$: spaced(tick(1)), ending }, caps([]), { abort$: of('SIGINT') });
+    expect(summary).toMatchObject({ outcome: 'failed', reason: 'xl was lost in the hand-over' });
+  });
+
   it('observe: decides and records, but carries out what stock Xen would do', async () => {
     const denying: Controller<number> = {
       ...caps([50]),

@@ -176,7 +176,8 @@ function lostWork(sum: Tally, goal: Goal): number {
 }
 
 function outcomeOf(sum: Tally, close: Close, goal: Goal): Outcome {
-  if (close.result !== 'migrated') return close.abortedByUs ? 'aborted' : 'failed';
+  // 'aborted' says that the guest is here: only where that is known.
+  if (close.result !== 'migrated') return close.abortedByUs && close.result === 'stayed' ? 'aborted' : 'failed';
   if (goal.maxDirtyPages !== undefined)
     return sum.lastDirtyPages !== undefined && sum.lastDirtyPages <= goal.maxDirtyPages ? 'met' : 'missed';
   const downtime = close.observedDowntimeMs ?? sum.verdict?.forecast?.downtimeMs.value;

@@ -32,7 +32,7 @@ export function endingReader(options: EndingOptions) {
     if (result.migrated)
       return { result: 'migrated', ...(downtime === undefined ? relayDowntime() : { downtimeMs: downtime, downtimeSource: 'handover' }) };
     return {
-      result: saved && result.startedAtMs !== undefined ? 'unknown' : 'stayed',
+      result: saved && (result.startedAtMs !== undefined || result.signal !== undefined) ? 'unknown' : 'stayed',
       reason: why ?? result.reason ?? firstError ?? 'xl migrate failed',
     };
   };

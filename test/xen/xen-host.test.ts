@@ -213,6 +213,23 @@ describe('a migration on this host', () => {
     expect(fake.domain().cap).toBe(0);
   });
 
+  it('an xl that was killed in the hand-over leaves it open where the guest is', async () => {
+    const fake = fakeXl();
+    const { host: opened } = await open(fake);
+    const done = Promise.resolve({ signal: 'SIGKILL', migrated: false });
+    const { tell, hangUp } = relay(opened);
+    const waiting = firstValueFrom(opened.migrations$);
+    opened.wrap(
+      { pid: 1, steps$: EMPTY, done: new Promise((r) => setTimeout(() => r(done), 2000)), terminate: async () => undefined },
+      'host2',
+    );
+    const migration = await waiting;
+    steer(migration, () => undefined);
+    tell({ type: 'complete', result: 0, errno: 0 });
+    hangUp();
+    expect(await migration.ended).toMatchObject({ result: 'unknown', reason: 'xl migrate failed' });
+  });
+
   it('the cap of a guest that stays is back before xl has ended, should that ever be', async () => {
     const fake = fakeXl();
     const { host: opened } = await open(fake);
