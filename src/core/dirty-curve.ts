@@ -53,6 +53,8 @@ const HELD_WEIGHT = 0.15;
 /** A reading off by more than this (log: 28 %) was not explained by the curve; so many in a row mean another phase. */
 const SURPRISE_LOG = 0.25;
 const SURPRISES = 4;
+/** No reading moves the curve by more than this at once (log: a factor of 400). */
+const LOG_MAX = 6;
 /** How fast the device share follows what throttled readings say. */
 const SHARE_WEIGHT_TOTAL = 0.5;
 const SHARE_WEIGHT_LOOK = 0.06;
@@ -76,7 +78,7 @@ export function learn(curve: DirtyCurve, point: CurvePoint): DirtyCurve {
   if (own === undefined) return { ...curve, deviceShare: shared };
   const expected = shape.at(point.workMs);
   const known = point.workMs <= shape.workMax * 1.5 && point.workMs >= shape.workMin / 1.5;
-  const log = expected > 0 && own > 0 ? Math.log(own / expected) : 0;
+  const log = expected > 0 && own > 0 ? Math.max(-LOG_MAX, Math.min(LOG_MAX, Math.log(own / expected))) : 0;
   const surprised = known && !point.held && Math.abs(log) > SURPRISE_LOG;
   const sameSign = Math.sign(log) === Math.sign(curve.surprise.log) || curve.surprise.count === 0;
   const step = point.total ? 2 : 1;
@@ -109,7 +111,7 @@ function placed(knots: readonly Knot[], knot: Knot, weight: number): readonly Kn
       (a, k) => (a === undefined || Math.abs(k.at - knot.at) < Math.abs(a.at - knot.at) ? k : a),
       undefined,
     );
-    const calm = near === undefined ? 1 : Math.min(1, near.least / near.pages);
+    const calm = near === undefined || near.pages <= 0 ? 1 : Math.min(1, near.least / near.pages);
     return [...knots, { ...knot, least: knot.pages * calm }].sort((a, b) => a.at - b.at);
   }
   const pages = old.pages + weight * (knot.pages - old.pages);

@@ -143,7 +143,7 @@ function lastRound(model: PlanModel, round: RoundAhead): LastRound {
   const freePages = after(model, round, 1);
   const held = model.looks && round.inForce < 1;
   const slack = held && spanMs > URGENT * model.tailMs ? 1 - LET_GO : 1;
-  const inTime = !held || spanMs >= model.tailMs;
+  const inTime = !held || spanMs >= model.latencyMs + FREE_MS_MIN;
   if (inTime && freePages <= slack * model.fitPagesFree) return { now: 1, speed: 1, pages: freePages, fits: true };
   if (limit >= 1) return { now: 1, speed: 1, pages: freePages, fits: false };
   const tail = limit + (1 - limit) * Math.min(1, model.tailMs / spanMs);
@@ -162,6 +162,8 @@ function lastRound(model: PlanModel, round: RoundAhead): LastRound {
 
 /** A last round is let go with this share of what fits to spare: rate and counts still move until the suspend. */
 const LET_GO = 0.07;
+/** A guest that is let go runs at least so long before it is suspended, or it was not let go. */
+const FREE_MS_MIN = 5;
 /** … but with less than so many free ends of time left it is now or never. */
 const URGENT = 2.5;
 

@@ -127,7 +127,7 @@ describe('dirty curve', () => {
         expect(JSON.parse(JSON.stringify(curve))).toEqual(curve);
         expect(curve.deviceShare).toBeGreaterThanOrEqual(0);
         expect(curve.deviceShare).toBeLessThanOrEqual(1);
-        for (const knot of curve.knots) expect(Number.isFinite(knot.pages)).toBe(true);
+        for (const knot of curve.knots) expect(Number.isFinite(knot.pages) && Number.isFinite(knot.least)).toBe(true);
       }),
     );
   });
