@@ -246,27 +246,30 @@ function speedsFrom(limit: number, full: number, count: number): readonly number
   return Array.from({ length: count }, (_, k) => full * (limit / full) ** ((1 - k / (count - 1)) ** CLUSTER));
 }
 
-/** Nodes that no other beats, thinned to `most`. */
+/** Nodes that no other beats; when they are more than `most`, of those that are ever less alike only the cheapest stays. */
 function pruned(nodes: readonly Node[], most: number): readonly Node[] {
+  let kept = unbeaten(nodes, 1);
+  for (let grain = 1.5; kept.length > most && grain < 100; grain *= 1.5) kept = unbeaten(kept, grain);
+  return kept;
+}
+
+/** The cheapest node of each cell of time, pages and speed, if no cheaper one at about the same time has fewer pages and more freedom. */
+function unbeaten(nodes: readonly Node[], grain: number): readonly Node[] {
   const cells = new Map<string, Node>();
   for (const node of nodes) {
-    const time = Math.floor(Math.log(Math.max(1, node.atMs)) / SAME_TIME);
-    const size = Math.floor(Math.log(Math.max(1, node.pages)) / SAME_PAGES);
-    const key = `${time}:${size}:${Math.round(8 * Math.log2(node.speedBefore))}`;
+    const time = Math.floor(Math.log(Math.max(1, node.atMs)) / (grain * SAME_TIME));
+    const size = Math.floor(Math.log(Math.max(1, node.pages)) / (grain * SAME_PAGES));
+    const key = `${time}:${size}:${Math.round((8 / grain) * Math.log2(node.speedBefore))}`;
     const old = cells.get(key);
     if (old === undefined || node.lostMs < old.lostMs) cells.set(key, node);
   }
   const kept: Node[] = [];
-  const sorted = [...cells.values()].sort((a, b) => a.lostMs - b.lostMs || a.pages - b.pages);
-  for (const node of sorted) {
-    const beaten = kept.some(
-      (k) => k.pages <= node.pages && k.speedBefore <= node.speedBefore && Math.abs(k.atMs - node.atMs) <= SAME_TIME * node.atMs,
-    );
+  for (const node of [...cells.values()].sort((a, b) => a.lostMs - b.lostMs || a.pages - b.pages)) {
+    const near = grain * SAME_TIME * node.atMs;
+    const beaten = kept.some((k) => k.pages <= node.pages && k.speedBefore <= node.speedBefore && Math.abs(k.atMs - node.atMs) <= near);
     if (!beaten) kept.push(node);
   }
-  if (kept.length <= most) return kept;
-  // Thinned by lost work, evenly: cheap and many pages at one end, dear and few at the other.
-  return Array.from({ length: most }, (_, i) => kept[Math.floor((i * (kept.length - 1)) / (most - 1))] as Node);
+  return kept;
 }
 
 function planOf(world: World, round: Round, speed: number, rounds: number): Plan {
