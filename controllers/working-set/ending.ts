@@ -6,6 +6,7 @@ import {
   gate,
   judge,
   lastStall,
+  ms,
   PAGE_BYTES,
   type PolicyQuery,
 } from '../../src/core/index.ts';
@@ -18,6 +19,9 @@ import type { WorkingSetState } from './state.ts';
 const STUCK_ROUNDS = 3;
 /** Total bytes after which a migration with open-ended rounds is not going to end: multiples of the domain's memory. */
 const MEMORY_MULTIPLE = 8;
+
+/** Of the target, what may be used up when the rounds are ended by ourselves. */
+const STOP_SHARE = 0.9;
 
 /** The answer to a suspend request. An evacuation that has run out of time goes, whatever the downtime. */
 export function atSuspend(state: WorkingSetState, view: Outlook | undefined, goal: Goal): Decision {
@@ -49,7 +53,9 @@ export function atPolicy(state: WorkingSetState, query: PolicyQuery, view: Outlo
   const rate = state.track.transferRate;
   if (rate === undefined) return { action: 'hold', reason: because('learning', 'no transfer rate is known yet') };
   if (query.when === 'after') {
-    const now = judge(view.dirty, view.fullRate, rate, lastStall(state.track, goal), goal);
+    // The gate looks again a moment later: what fits only just now would be denied then, and another round is cheaper than that.
+    const strict = { ...goal, targetDowntimeMs: ms(STOP_SHARE * goal.targetDowntimeMs) };
+    const now = judge(view.dirty, view.fullRate, rate, lastStall(state.track, goal), strict);
     const fits = goal.maxDirtyPages === undefined ? now.fits !== 'no' : view.dirty.high <= goal.maxDirtyPages;
     const numbers = { dirtyPages: Math.round(view.dirty.value), predictedMs: Math.round(now.downtimeMs.value) };
     if (fits) {
