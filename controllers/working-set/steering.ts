@@ -21,10 +21,12 @@ const ROUNDS_TO_TRY = 5;
 /** … or with so few where even the likely lowest leaves this much too much. */
 const ROUNDS_TO_WAIT = 3;
 const VAIN_FACTOR = 4;
+/** Where rounds can be added, so many first ones are waited for a calmer guest or link; then the floor shows what it can do. */
+const ROUNDS_FREE = 3;
 
 /** Whether throttling now would hurt the guest and still not lead to the target. */
-const inVain = ({ start, best, likely }: Outlook, goal: Goal): boolean =>
-  (goal.capabilities.policy && start.roundsLeft > ROUNDS_TO_TRY) ||
+const inVain = ({ start, best, likely }: Outlook, round: number, goal: Goal): boolean =>
+  (goal.capabilities.policy && round < ROUNDS_FREE && start.roundsLeft > ROUNDS_TO_TRY) ||
   (start.roundsLeft >= ROUNDS_TO_WAIT && best.lastPages > VAIN_FACTOR * Math.max(likely.fitPages, likely.fitPagesFree));
 
 /** In a last round a cap that comes into force at its very end only holds up the suspend. */
@@ -43,7 +45,7 @@ export function steer(state: WorkingSetState, observation: Observation, view: Ou
       { action: 'uncap', forecast, reason: because('waiting', text, numbers) },
     ];
   }
-  if (!course.fits && !state.falling && inVain(view, goal)) {
+  if (!course.fits && !state.falling && inVain(view, state.guest.round, goal)) {
     const text = `nothing that can be done now would meet the target: the guest runs free while there are rounds to wait for a calmer one; ${plan}`;
     return [state, { action: 'uncap', forecast, reason: because('no-way-yet', text, numbers) }];
   }

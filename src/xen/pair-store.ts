@@ -25,7 +25,7 @@ interface Stored {
 }
 
 /**
- * The estimate from samples: their median, between their extremes; widened by half the median (at least 10 ms) until five samples are
+ * The estimate from samples: their median, between their extremes; widened by 30 % of the median (at least 10 ms) until five samples are
  * there. A single outlier moves neither by much. `fallback` without any.
  */
 export function estimatePair(samples: Stored, fallback: PairOverhead = DEFAULT_PAIR): PairOverhead {
@@ -33,7 +33,7 @@ export function estimatePair(samples: Stored, fallback: PairOverhead = DEFAULT_P
     if (values.length === 0) return otherwise;
     const sorted = [...values].sort((a, b) => a - b);
     const middle = median(sorted);
-    const margin = values.length < SAMPLES_ENOUGH ? Math.max(10, middle / 2) : 0;
+    const margin = values.length < SAMPLES_ENOUGH ? Math.max(10, 0.3 * middle) : 0;
     // From five samples on one outlier at either end is left out.
     const trim = values.length >= SAMPLES_ENOUGH ? 1 : 0;
     const [low, high] = [sorted[trim] as number, sorted[sorted.length - 1 - trim] as number];
