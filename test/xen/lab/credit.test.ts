@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Observation } from '../../../src/core/observation.ts';
-import { gapsOf, Lab, localLink, type Migrated, migratedOf, prepareLab, whyNoLab } from './lab.ts';
+import { gapsOf, Lab, type Migrated, prepareLab, whyNoLab } from './lab.ts';
 
 const why = whyNoLab();
 if (why !== undefined) console.info(`skipped: real Xen: ${why}`);
