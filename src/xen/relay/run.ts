@@ -47,6 +47,7 @@ export class Relay {
   #stage: 'live' | 'asking' | 'suspending' | 'suspended' | 'over' = 'live';
   #gate: { readonly id: number; readonly leave: Deferred<Leave | 'lost'>; readonly stop: Deferred<Stop> } | undefined;
   #abortWhenSuspended = false;
+  #isAborting = false;
   #rest: Buffer = Buffer.alloc(0);
   readonly #outgoing: Buffer[] = [];
   #progress: (Event & { readonly type: 'progress' | 'stop-and-copy' }) | undefined;
@@ -234,6 +235,9 @@ export class Relay {
 
   /** SIGTERM makes the helper clean up, except while it waits for the answer to its suspend request: there it would just end. */
   #abort(reason: string): void {
+    // Asked for again with every decision: one signal is what the helper cleans up after.
+    if (this.#isAborting) return;
+    this.#isAborting = true;
     if (this.#stage === 'asking') this.#gate?.stop.settle({ reason, by: 'server' });
     else if (this.#stage === 'suspending') this.#abortWhenSuspended = true;
     else if (this.#stage !== 'over') {

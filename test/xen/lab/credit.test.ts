@@ -24,27 +24,28 @@ describe.skipIf(why !== undefined)('real Xen, credit1', () => {
   });
   afterAll(() => lab.stop());
 
-  /** The longest gap the guest saw since its console log was last cut, over the switch-over. */
-  async function gapAcross(name: string): Promise<number> {
-    await lab.sh('sleep 1');
-    return Math.max(0, ...gapsOf(await lab.console(name, true)).slice(0, 1));
+  const gaps = async (name: string): Promise<readonly number[]> => gapsOf(await lab.console(name, true));
+
+  /** The longest gap of the guest in a migration: the switch-over, which is far longer than any stall allowed here. */
+  async function gapOf(name: string, migration: () => Promise<Migrated>): Promise<readonly [number, Migrated]> {
+    const before = (await gaps(name)).length;
+    const run = await migration();
+    await lab.sh('sleep 2');
+    return [Math.max(0, ...(await gaps(name)).slice(before)), run];
   }
 
   it('(a) (c) a guest that stock Xen would stop for seconds goes over with a quarter of the pages and half the gap; cap none before and after', async () => {
     await lab.guest('idle', { memMib: 128, workingSetMib: 1, rate: 1 });
-    const idle = await lab.migrate('idle', { args: `--observe ${TARGET}` });
+    const [idleGap, idle] = await gapOf('idle', () => lab.migrate('idle', { args: `--observe ${TARGET}` }));
     expect(idle.summary?.observedDowntimeMs).toBeGreaterThan(0);
-    const idleGap = await gapAcross('idle');
     await lab.must('xl destroy idle');
 
     await lab.guest('vm1', BUSY);
-    const stock = await lab.migrate('vm1', { args: `--observe ${TARGET}` });
-    const stockGap = await gapAcross('vm1');
+    const [stockGap, stock] = await gapOf('vm1', () => lab.migrate('vm1', { args: `--observe ${TARGET}` }));
     expect(stock.summary?.lastDirtyPages).toBeGreaterThanOrEqual(5000);
     expect(capsSet(stock)).toEqual([]);
 
-    const ours = await lab.migrate('vm1', { args: `${TARGET} --on-miss proceed` });
-    const gap = await gapAcross('vm1');
+    const [gap, ours] = await gapOf('vm1', () => lab.migrate('vm1', { args: `${TARGET} --on-miss proceed` }));
     console.info(
       `gaps: idle ${idleGap} ms, stock ${stockGap} ms, xthrottle ${gap} ms; last dirty pages: stock ${stock.summary?.lastDirtyPages}, xthrottle ${ours.summary?.lastDirtyPages}`,
     );
@@ -55,30 +56,11 @@ describe.skipIf(why !== undefined)('real Xen, credit1', () => {
     expect(Math.min(...capsSet(ours))).toBeGreaterThanOrEqual(14);
     expect(gap - idleGap).toBeLessThanOrEqual((stockGap - idleGap) / 2);
     expect((await lab.domains())['vm1']?.cap).toBe(0);
-  });
-
-  it('(b) (c) an impossible target: never suspended, nothing left behind, xl says why, the next migration works; cap 60 stays 60', async () => {
-    await lab.must('xl sched-credit -d vm1 -c 60');
-    const before = (await lab.domains())['vm1'];
-    const run = await lab.migrate('vm1', { args: '--target-downtime 100ms --max-stall 250ms --on-miss abort' });
-    expect(run.code, run.stderr).toBe(4);
-    expect(run.summary).toMatchObject({ outcome: 'aborted', observedDowntimeMs: null, capBefore: 60, capAfter: 60, capRestored: true });
-    expect(observations(run).map((o) => o.type)).not.toContain('suspended');
-    const after = await lab.domains();
-    expect(after['vm1']).toEqual(before);
-    expect(Object.keys(after)).toEqual(['Domain-0', 'vm1']);
-    expect(await lab.logsDirty(before?.domid ?? 0)).toBe(false);
-    const beats = (await lab.console('vm1', true)).split('\n').filter((line) => line.includes('HB seq=')).length;
-    await lab.sh('sleep 2');
-    expect((await lab.console('vm1', true)).split('\n').filter((line) => line.includes('HB seq=')).length).toBeGreaterThan(beats);
-
-    const again = await lab.migrate('vm1', { args: `${TARGET} --on-miss proceed` });
-    expect([0, 3], again.stderr).toContain(again.code);
-    expect((await lab.domains())['vm1']?.cap).toBe(60);
     await lab.must('xl destroy vm1');
   });
 
   it('(g) nobody listening: stock; (h) xl save and restore untouched', async () => {
+    await lab.guest('vm1', { ...BUSY, rate: 100 });
     const front = '/opt/xthrottle/dist/src/xen/relay/front.sh';
     await lab.must(`LIBXL_SAVE_HELPER=${front} xl migrate -s '' vm1 'xl migrate-receive'`, 150_000);
     await lab.must(`export LIBXL_SAVE_HELPER=${front}; xl save vm1 /tmp/vm1.save && xl restore /tmp/vm1.save`, 150_000);

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Lab, localLink, migratedOf, prepareLab, whyNoLab } from './lab.ts';
+import { Lab, localLink, type Migrated, migratedOf, prepareLab, whyNoLab } from './lab.ts';
 
 const why = whyNoLab();
 if (why !== undefined) console.info(`skipped: real Xen: ${why}`);
 
+const observations = (run: Migrated) => run.records.flatMap((record) => (record.type === 'observation' ? [record.observation] : []));
 const TARGET = '--target-downtime 2s --max-stall 250ms';
 const BUSY = { memMib: 128, workingSetMib: 32, rate: 3000 } as const;
 
@@ -16,6 +17,28 @@ describe.skipIf(why !== undefined)('real Xen, the sidecar and signals', () => {
     await lab.deploy();
   });
   afterAll(() => lab.stop());
+
+  it('(b) (c) an impossible target: never suspended, nothing left behind, xl says why, the next migration works; cap 60 stays 60', async () => {
+    await lab.guest('vm1', BUSY);
+    await lab.must('xl sched-credit -d vm1 -c 60');
+    const before = (await lab.domains())['vm1'];
+    const run = await lab.migrate('vm1', { args: '--target-downtime 100ms --max-stall 250ms --on-miss abort' });
+    expect(run.code, run.stderr).toBe(4);
+    expect(run.summary).toMatchObject({ outcome: 'aborted', observedDowntimeMs: null, capBefore: 60, capAfter: 60, capRestored: true });
+    expect(observations(run).map((o) => o.type)).not.toContain('suspended');
+    const after = await lab.domains();
+    expect(after['vm1']).toEqual(before);
+    expect(Object.keys(after)).toEqual(['Domain-0', 'vm1']);
+    expect(await lab.logsDirty(before?.domid ?? 0)).toBe(false);
+    const beats = (await lab.console('vm1', false)).split('\n').filter((line) => line.includes('HB seq=')).length;
+    await lab.sh('sleep 2');
+    expect((await lab.console('vm1', false)).split('\n').filter((line) => line.includes('HB seq=')).length).toBeGreaterThan(beats);
+
+    const again = await lab.migrate('vm1', { args: `${TARGET} --on-miss proceed` });
+    expect([0, 3], again.stderr).toContain(again.code);
+    expect((await lab.domains())['vm1']?.cap).toBe(60);
+    await lab.must('xl destroy vm1');
+  });
 
   it('(e) one sidecar steers two migrations at once, started by plain xl, and lists both', async () => {
     await lab.guest('vm1', { ...BUSY, memMib: 96, workingSetMib: 16 });

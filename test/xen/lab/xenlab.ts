@@ -21,9 +21,10 @@ async function single(keep: boolean): Promise<number> {
     console.error('lab: migrating as stock Xen does (observed only)');
     const stock = await lab.migrate('vm1', { args: `--observe ${TARGET}` });
     const stockGap = await gap(lab);
+    const seen = gapsOf(await lab.console('vm1', true)).length;
     console.error('lab: migrating under xthrottle');
     const ours = await lab.migrate('vm1', { args: TARGET });
-    const ourGap = await gap(lab);
+    const ourGap = await gap(lab, seen);
     show(stock, stockGap, ours, ourGap);
     return ours.code;
   } finally {
@@ -32,10 +33,10 @@ async function single(keep: boolean): Promise<number> {
   }
 }
 
-/** The switch-over as the guest's own clock saw it: the first gap it reports on the new domain's console. */
-async function gap(lab: Lab): Promise<number | undefined> {
+/** The switch-over as the guest's own clock saw it: the longest gap it reported after the first `seen`. */
+async function gap(lab: Lab, seen = 0): Promise<number | undefined> {
   await lab.sh('sleep 1');
-  return gapsOf(await lab.console('vm1', true))[0];
+  return Math.max(...gapsOf(await lab.console('vm1', true)).slice(seen));
 }
 
 function show(stock: Migrated, stockGap: number | undefined, ours: Migrated, ourGap: number | undefined): void {
