@@ -36,7 +36,8 @@ async function single(keep: boolean): Promise<number> {
 /** The switch-over as the guest's own clock saw it: the longest gap it reported after the first `seen`. */
 async function gap(lab: Lab, seen = 0): Promise<number | undefined> {
   await lab.sh('sleep 1');
-  return Math.max(...gapsOf(await lab.console('vm1', true)).slice(seen));
+  const gaps = gapsOf(await lab.console('vm1', true)).slice(seen);
+  return gaps.length === 0 ? undefined : Math.max(...gaps);
 }
 
 function show(stock: Migrated, stockGap: number | undefined, ours: Migrated, ourGap: number | undefined): void {
