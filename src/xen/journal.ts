@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs';
 import { type FileHandle, link, lstat, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { XthrottleError } from '../core/errors.ts';
@@ -16,9 +17,13 @@ export interface JournalFs {
   rename(from: string, to: string): Promise<void>;
   link(from: string, to: string): Promise<void>;
   unlink(path: string): Promise<void>;
+  mkdir(path: string, options: { readonly recursive: true; readonly mode: number }): Promise<unknown>;
+  lstat(path: string): Promise<Pick<Stats, 'isDirectory' | 'isFile' | 'uid' | 'mode' | 'size'>>;
+  readdir(path: string): Promise<string[]>;
+  readFile(path: string, encoding: 'utf8'): Promise<string>;
 }
 
-const NODE_FS: JournalFs = { open, rename, link, unlink };
+const NODE_FS: JournalFs = { open, rename, link, unlink, mkdir, lstat, readdir, readFile };
 
 export type Journalled =
   | { readonly ok: true }
@@ -38,9 +43,16 @@ export interface JournalListing {
   readonly entries: readonly JournalEntry[];
   /** Files that are no entry: moved aside to NAME.corrupt. */
   readonly corrupt: readonly string[];
+  /** Files that could not be read now (EIO, EMFILE): they may be entries. */
+  readonly failed: readonly string[];
 }
 
-export function createJournal(directory: string = stateDirectory(), fs: JournalFs = NODE_FS, owner: Owner = thisProcess()): Journal {
+export function createJournal(
+  directory: string = stateDirectory(),
+  fs: JournalFs = NODE_FS,
+  owner: Owner = thisProcess(),
+  lives: (owner: Owner) => boolean = isAlive,
+): Journal {
   let held = new Set<string>();
   let serial = 0;
   // One write at a time: two updates of one entry must not pass each other.
@@ -57,11 +69,11 @@ export function createJournal(directory: string = stateDirectory(), fs: JournalF
         const name = fileOf(entry);
         const draft = join(directory, `.${name}.${owner.pid}.${serial++}`);
         try {
-          await prepareStateDirectory(directory);
+          await prepareStateDirectory(directory, fs);
           await writeDurably(draft, JSON.stringify(entry), fs);
           if (held.has(name)) await fs.rename(draft, join(directory, name));
           else {
-            const taken = await claim(draft, join(directory, name), owner, fs);
+            const taken = await claim(draft, join(directory, name), owner, fs, lives);
             if (taken !== undefined) return taken;
             held = new Set([...held, name]);
           }
@@ -82,18 +94,24 @@ export function createJournal(directory: string = stateDirectory(), fs: JournalF
 }
 
 /** link(2) never replaces: of two processes that start on one domain together, one is told of the other. */
-async function claim(draft: string, path: string, owner: Owner, fs: JournalFs): Promise<Journalled | undefined> {
+async function claim(
+  draft: string,
+  path: string,
+  owner: Owner,
+  fs: JournalFs,
+  lives: (owner: Owner) => boolean,
+): Promise<Journalled | undefined> {
   try {
     await fs.link(draft, path);
     return undefined;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    const there = parseEntry(await readFile(path, 'utf8'));
+    const there = parseEntry(await fs.readFile(path, 'utf8'));
     if (there !== undefined && sameOwner(there.owner, owner)) {
       await fs.rename(draft, path);
       return undefined;
     }
-    return there !== undefined && isAlive(there.owner)
+    return there !== undefined && lives(there.owner)
       ? { ok: false, why: 'owned', text: `xthrottle with pid ${there.owner.pid} steers it already` }
       : { ok: false, why: 'unwritable', text: `${path} was left by a dead process: run xthrottle restore` };
   } finally {
@@ -125,9 +143,9 @@ async function syncDirectory(directory: string, fs: JournalFs): Promise<void> {
  * Makes the state directory, mode 0700. Throws XthrottleError('usage') when it is not a directory of ours alone: who writes there decides
  * about caps.
  */
-export async function prepareStateDirectory(directory: string): Promise<void> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  const stat = await lstat(directory);
+export async function prepareStateDirectory(directory: string, fs: JournalFs = NODE_FS): Promise<void> {
+  await fs.mkdir(directory, { recursive: true, mode: 0o700 });
+  const stat = await fs.lstat(directory);
   if (stat.isDirectory() && stat.uid === process.getuid?.() && (stat.mode & 0o022) === 0) return;
   throw new XthrottleError('usage', `${directory} must be a directory that only we can write to`, {
     hint: `chown ${process.getuid?.()} ${directory} && chmod 700 ${directory}, or name another in XTHROTTLE_STATE`,
@@ -149,37 +167,48 @@ export async function removeEntry(directory: string, name: string, fs: JournalFs
   await syncDirectory(directory, fs);
 }
 
-/** Reads every journal; a file that is none is renamed to NAME.corrupt and reported. A directory that is not there holds nothing. */
-export async function readJournals(directory: string = stateDirectory()): Promise<JournalListing> {
-  const names = await readdir(directory).catch((error: NodeJS.ErrnoException) => {
+/**
+ * Reads every journal; a file that is none is renamed to NAME.corrupt and reported. A directory that is not there holds nothing. Throws
+ * XthrottleError when the directory cannot be read.
+ */
+export async function readJournals(directory: string = stateDirectory(), fs: JournalFs = NODE_FS): Promise<JournalListing> {
+  const names = await fs.readdir(directory).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [] as string[];
-    throw new XthrottleError('unexpected', `cannot read ${directory}: ${error.message}`, { hint: 'run as root', cause: error });
+    throw unreadable(directory, error);
   });
   const entries: JournalEntry[] = [];
   const corrupt: string[] = [];
+  const failed: string[] = [];
   for (const name of names.filter((n) => /^(cap|tslice)-.*\.json$/.test(n)).sort()) {
-    const entry = await readEntry(join(directory, name));
+    const entry = await readEntry(join(directory, name), fs).catch(() => 'unreadable' as const);
     if (entry === 'gone') continue;
-    if (entry !== undefined && fileOf(entry) === name) entries.push(entry);
+    if (entry === 'unreadable') failed.push(name);
+    else if (entry !== undefined && fileOf(entry) === name) entries.push(entry);
     else {
-      await rename(join(directory, name), join(directory, `${name}.corrupt`)).catch(() => undefined);
+      await fs.rename(join(directory, name), join(directory, `${name}.corrupt`)).catch(() => undefined);
       corrupt.push(name);
     }
   }
-  return { entries, corrupt };
+  return { entries, corrupt, failed };
 }
 
-/** Whether another process has taken the place of an entry that was read before. */
-export async function isTaken(directory: string, entry: JournalEntry): Promise<boolean> {
-  const now = await readEntry(join(directory, fileOf(entry)));
+const unreadable = (path: string, error: Error): XthrottleError =>
+  new XthrottleError('unexpected', `cannot read ${path}: ${error.message}`, { hint: 'run as root', cause: error });
+
+/** Whether another process has taken the place of an entry that was read before; undefined when that cannot be read now. */
+export async function isTaken(directory: string, entry: JournalEntry, fs: JournalFs = NODE_FS): Promise<boolean | undefined> {
+  const now = await readEntry(join(directory, fileOf(entry)), fs).catch(() => 'unreadable' as const);
+  if (now === 'unreadable') return undefined;
   return now !== undefined && now !== 'gone' && !sameOwner(now.owner, entry.owner);
 }
 
-async function readEntry(path: string): Promise<JournalEntry | undefined | 'gone'> {
+/** undefined: not an entry. Rejects when the file cannot be read now (EIO, EMFILE): then it is not known what it is. */
+async function readEntry(path: string, fs: JournalFs): Promise<JournalEntry | undefined | 'gone'> {
   try {
-    const stat = await lstat(path);
-    return stat.isFile() && stat.size <= FILE_BYTES_MAX ? parseEntry(await readFile(path, 'utf8')) : undefined;
+    const stat = await fs.lstat(path);
+    return stat.isFile() && stat.size <= FILE_BYTES_MAX ? parseEntry(await fs.readFile(path, 'utf8')) : undefined;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'gone' : undefined;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 'gone';
+    throw error;
   }
 }

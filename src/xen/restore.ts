@@ -1,11 +1,12 @@
 import { capFromXen, capToXen, showCap } from '../core/cap.ts';
 import { messageOf } from '../core/errors.ts';
-import { isCapping, readCap, readTslice, writeCap, writeCapArgs, writeTslice } from './cap-calls.ts';
-import { isTaken, readJournals, removeEntry, stateDirectory } from './journal.ts';
+import { isCapping, readCap, writeCap, writeCapArgs } from './cap-calls.ts';
+import { isTaken, type JournalFs, type JournalListing, readJournals, removeEntry, stateDirectory } from './journal.ts';
 import { type CapEntry, fileOf, type JournalEntry, type TsliceEntry } from './journal-entry.ts';
 import { isAlive, type Owner, sameOwner } from './owner.ts';
 import { parseDomainRows } from './parse.ts';
 import { type DomainConfig, parseDomains } from './parse-domains.ts';
+import { settleTslice } from './tslice-pool.ts';
 import { printable, type RunXl, xlOutput } from './xl-errors.ts';
 
 export type RestoreVerdict =
@@ -53,6 +54,9 @@ export interface RestoreOptions {
   /** Looks again after so long before the journal is dropped: a call of the dead process may still have been under way. */
   readonly settleMs?: number;
   readonly sleep?: (ms: number) => Promise<void>;
+  readonly fs?: JournalFs;
+  /** Whether a process lives; default: as this host's /proc says. */
+  readonly lives?: (owner: Owner) => boolean;
 }
 
 const ATTEMPTS = 3;
@@ -67,10 +71,32 @@ export const isLeft = (outcome: RestoreOutcome): boolean => outcome.verdict === 
  */
 export async function restoreLeftovers(options: RestoreOptions): Promise<readonly RestoreOutcome[]> {
   const directory = options.directory ?? stateDirectory();
-  const listing = await readJournals(directory);
-  const outcomes: RestoreOutcome[] = listing.corrupt.map((name) => corruptOutcome(directory, name));
+  const listing = await readAll(directory, options);
+  const outcomes: RestoreOutcome[] = [
+    ...listing.corrupt.map((name) => corruptOutcome(directory, name)),
+    ...listing.failed.map((name) => unreadableOutcome(directory, name)),
+  ];
   for (const entry of listing.entries.filter((e) => isWanted(e, options))) outcomes.push(await restoreEntry(entry, directory, options));
   return outcomes;
+}
+
+const pause = (options: RestoreOptions): ((ms: number) => Promise<void>) =>
+  options.sleep ?? ((ms) => new Promise<void>((resolve) => setTimeout(resolve, ms)));
+
+/** What cannot be read now (EIO, out of descriptors) is read again; files that were found corrupt before stay in the report. */
+async function readAll(directory: string, options: RestoreOptions): Promise<JournalListing> {
+  const attempts = options.attempts ?? ATTEMPTS;
+  const corrupt = new Set<string>();
+  for (let attempt = 1; ; attempt++) {
+    try {
+      const listing = await readJournals(directory, options.fs);
+      for (const name of listing.corrupt) corrupt.add(name);
+      if (listing.failed.length === 0 || attempt >= attempts) return { ...listing, corrupt: [...corrupt] };
+    } catch (error) {
+      if (attempt >= attempts) throw error;
+    }
+    await pause(options)(RETRY_MS * 2 ** Math.min(attempt - 1, 6));
+  }
 }
 
 function isWanted(entry: JournalEntry, options: RestoreOptions): boolean {
@@ -80,28 +106,32 @@ function isWanted(entry: JournalEntry, options: RestoreOptions): boolean {
 }
 
 async function restoreEntry(entry: JournalEntry, directory: string, options: RestoreOptions): Promise<RestoreOutcome> {
-  if (options.all !== true && options.owner === undefined && isAlive(entry.owner)) {
+  if (options.all !== true && options.owner === undefined && (options.lives ?? isAlive)(entry.owner)) {
     return outcome(entry, 'owner-alive', null, null, `xthrottle with pid ${entry.owner.pid} is alive and will put it back`);
   }
-  const sleep = options.sleep ?? ((ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)));
+  const sleep = pause(options);
   // After a pause the domain may be another xthrottle's, with a journal of its own.
-  const taken = () => isTaken(directory, entry);
-  const restoreOnce = () => (entry.kind === 'cap' ? restoreCapEntry(entry, options.xl) : restoreTsliceEntry(entry, options.xl));
+  const taken = () => isTaken(directory, entry, options.fs);
+  const restoreOnce = () => (entry.kind === 'cap' ? restoreCapEntry(entry, options.xl) : restoreTsliceEntry(entry, options, directory));
   let result = await restoreOnce();
   for (let attempt = 1; attempt < (options.attempts ?? ATTEMPTS) && result.verdict === 'failed'; attempt++) {
     await sleep(RETRY_MS * 2 ** Math.min(attempt - 1, 6));
-    if (await taken()) return outcome(entry, 'owner-alive', null, null, 'another xthrottle has taken it over');
+    if ((await taken()) === true) return outcome(entry, 'owner-alive', null, null, 'another xthrottle has taken it over');
     result = await restoreOnce();
   }
   if (options.settleMs !== undefined && result.verdict !== 'failed') {
     await sleep(options.settleMs);
-    if (await taken()) return result;
+    if ((await taken()) === true) return result;
     const again = await restoreOnce();
     if (again.verdict !== 'already') result = again;
   }
-  if (result.verdict !== 'failed' && !(await taken())) await removeEntry(directory, fileOf(entry));
+  if (result.verdict !== 'failed' && (await taken()) === false) await forget(entry, directory, options.fs);
   return result;
 }
+
+/** An entry that stays is harmless: its values are not in force, and the next restore finds that out. */
+const forget = (entry: JournalEntry, directory: string, fs: JournalFs | undefined): Promise<void> =>
+  removeEntry(directory, fileOf(entry), fs).catch(() => undefined);
 
 async function restoreCapEntry(entry: CapEntry, xl: RunXl): Promise<RestoreOutcome> {
   const results: RestoreOutcome[] = [];
@@ -162,22 +192,19 @@ async function restoreCapOf(entry: CapEntry, domain: Found, xl: RunXl): Promise<
   }
 }
 
-async function restoreTsliceEntry(entry: TsliceEntry, xl: RunXl): Promise<RestoreOutcome> {
-  const original = entry.tsliceOriginalMs;
-  let before: number | null = null;
+async function restoreTsliceEntry(entry: TsliceEntry, options: RestoreOptions, directory: string): Promise<RestoreOutcome> {
   try {
-    const now = await readTslice(xl, entry.pool);
-    if (now === undefined) return outcome(entry, 'gone', null, null, 'the cpupool is gone, or runs another scheduler');
-    before = now;
-    if (now === original) return outcome(entry, 'already', now, now, `the timeslice is ${original} ms, as it was`);
-    if (!entry.tslicesSetMs.includes(now))
-      return outcome(entry, 'changed-by-other', now, now, `the timeslice is ${now} ms, which is not ours: it stays`);
-    await writeTslice(xl, entry.pool, original);
-    const after = await readTslice(xl, entry.pool);
-    if (after !== original) return failed(entry, now, `xl set the timeslice, but it reads ${after ?? 'nothing'}`);
-    return outcome(entry, 'restored', now, original, `the timeslice was ${now} ms and is ${original} ms again`);
+    const settled = await settleTslice(entry, options.xl, { directory, fs: options.fs, lives: options.lives });
+    if (settled.verdict === 'gone') return outcome(entry, 'gone', null, null, 'the cpupool is gone, or runs another scheduler');
+    const { before } = settled;
+    if (settled.verdict === 'changed-by-other')
+      return outcome(entry, settled.verdict, before, before, `the timeslice is ${before} ms, which is not ours: it stays`);
+    const { after, shared, verdict } = settled;
+    const as = shared ? 'as another migration of the pool wants it' : verdict === 'already' ? 'as it was' : 'again';
+    const text = verdict === 'already' ? `the timeslice is ${after} ms, ${as}` : `the timeslice was ${before} ms and is ${after} ms ${as}`;
+    return outcome(entry, verdict, before, after, text);
   } catch (error) {
-    return failed(entry, before, messageOf(error));
+    return failed(entry, null, messageOf(error));
   }
 }
 
@@ -205,4 +232,15 @@ const corruptOutcome = (directory: string, name: string): RestoreOutcome => ({
   original: null,
   text: `the journal ${name} cannot be read: kept as ${name}.corrupt`,
   hint: `look at ${directory}/${name}.corrupt and at xl sched-credit, and put the cap back by hand`,
+});
+
+const unreadableOutcome = (directory: string, name: string): RestoreOutcome => ({
+  kind: 'file',
+  what: name,
+  verdict: 'failed',
+  before: null,
+  after: null,
+  original: null,
+  text: `the journal ${name} cannot be read now`,
+  hint: `look at ${directory}, then: xthrottle restore`,
 });

@@ -5,15 +5,16 @@ import type { Host, RestoreResult } from '../host.ts';
 import { createActuator } from './cap-actuator.ts';
 import { isCapping } from './cap-calls.ts';
 import { type CapSteering, steerCap } from './cap-steering.ts';
-import { describeDomain, isHere, listDomains, timedXl, type XenDomain } from './domain.ts';
+import { describeDomain, isHere, listDomains, TSLICE_DEFAULT_MS, timedXl, type XenDomain } from './domain.ts';
 import { type Guard, type GuardOptions, startGuard } from './guard.ts';
-import { createJournal, type Journal, readJournals, stateDirectory } from './journal.ts';
+import { createJournal, type Journal, type JournalFs, readJournals, stateDirectory } from './journal.ts';
 import type { Xenctrl } from './libxenctrl.ts';
 import type { MigrateJob } from './migrate-job.ts';
-import { sameOwner, thisProcess } from './owner.ts';
+import { isAlive, type Owner, sameOwner, thisProcess } from './owner.ts';
 import { parseDomains } from './parse-domains.ts';
-import { listen, type RelaySession } from './relay/server.ts';
-import { type RestoreOutcome, restoreLeftovers } from './restore.ts';
+import { listen, type RelayServer, type RelaySession } from './relay/server.ts';
+import { type RestoreOptions, type RestoreOutcome, restoreLeftovers } from './restore.ts';
+import { ownTslice, type TsliceHold, type TsliceKeeper, tsliceKeeper } from './tslice.ts';
 import { type CapChange, createXenMigration, type XenMigration } from './xen-migration.ts';
 import { printable, type RunXl, xlOutput } from './xl-errors.ts';
 
@@ -28,10 +29,23 @@ export interface XenHostOptions {
   readonly guard?: GuardOptions;
   /** How long a relay waits for leave to suspend. */
   readonly suspendWaitMs?: Ms;
+  /** Shortens the credit1 timeslice of a domain's pool to this while its migration runs. */
+  readonly tsliceMs?: Ms | undefined;
   /** By name: others are left alone. */
   readonly isWanted?: (name: string) => boolean;
+  /** What is not this process's own; default: this machine's. */
+  readonly system?: Partial<HostSystem>;
   /** For people: what could not be done, and why. */
   readonly note?: (level: 'info' | 'warning' | 'error', text: string) => void;
+}
+
+/** What a host needs of the operating system beside xl and libxenctrl; the fault tests put a simulated one in its place. */
+export interface HostSystem {
+  readonly fs: JournalFs | undefined;
+  readonly owner: Owner;
+  lives(owner: Owner): boolean;
+  listen(socketPath: string): Promise<RelayServer>;
+  startGuard(options: GuardOptions): ReturnType<typeof startGuard>;
 }
 
 export interface XenHost extends Host {
@@ -54,15 +68,26 @@ const REBORN_POLLS = 10;
 /** Puts back what dead processes left, and listens for relays. Throws XthrottleError as `listen` and xl do. */
 export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
   const directory = options.directory ?? stateDirectory();
-  const restored = options.observe === true ? [] : await restoreLeftovers({ xl: options.xl, directory });
-  const server = await listen(options.socketPath);
-  const journal = createJournal(directory);
-  const guards = guardKeeper(directory, options);
+  const system: HostSystem = { fs: undefined, owner: thisProcess(), lives: isAlive, listen, startGuard, ...options.system };
+  const restored = options.observe === true ? [] : await restoreLeftovers({ xl: options.xl, directory, ...disk(system) });
+  const server = await system.listen(options.socketPath);
+  const journal = createJournal(directory, system.fs, system.owner, system.lives);
+  const guards = guardKeeper(directory, options, system);
   const steered = new Map<string, CapSteering>();
+  const tslices = tsliceKeeper({ xl: options.xl, journal, guarded: guards.ensure, place: disk(system), owner: system.owner });
   let wrapped: Wrapped | undefined;
   const open = async (session: RelaySession): Promise<readonly XenMigration[]> => {
     try {
-      const migration = await openMigration(session, { options, journal, directory, guarded: guards.ensure, wrapped, steered });
+      const migration = await openMigration(session, {
+        options,
+        system,
+        journal,
+        directory,
+        guarded: guards.ensure,
+        wrapped,
+        steered,
+        tslices,
+      });
       return migration === undefined ? [] : [migration];
     } catch (error) {
       options.note?.('error', `the migration of domain ${session.hello.domid} is left to stock Xen: ${messageOf(error)}`);
@@ -95,14 +120,19 @@ interface Wrapped {
   readonly domain: XenDomain | undefined;
 }
 
+/** As `restoreLeftovers` takes it. */
+const disk = ({ fs, lives }: HostSystem): Pick<RestoreOptions, 'fs' | 'lives'> => ({ lives, ...(fs === undefined ? {} : { fs }) });
+
 interface Context {
   readonly options: XenHostOptions;
+  readonly system: HostSystem;
   readonly journal: Journal;
   readonly directory: string;
   readonly guarded: () => Promise<void>;
   readonly wrapped: Wrapped | undefined;
   /** By UUID: whose cap may still be one of ours. */
   readonly steered: Map<string, CapSteering>;
+  readonly tslices: TsliceKeeper;
 }
 
 async function openMigration(session: RelaySession, context: Context): Promise<XenMigration | undefined> {
@@ -119,6 +149,7 @@ async function openMigration(session: RelaySession, context: Context): Promise<X
     for (const listener of listeners) listener(change);
   });
   if (observeOnly !== undefined && options.observe !== true) options.note?.('warning', `${printable(facts.name)}: ${observeOnly}`);
+  const tslice = steering === undefined ? undefined : await tsliceOf(domain, context);
   // A change reads before, sets, and reads back: reads are xl calls too where there is no library.
   const fast = xenctrl?.getCap(domid, scheduler) !== undefined;
   return createXenMigration({
@@ -132,9 +163,11 @@ async function openMigration(session: RelaySession, context: Context): Promise<X
       actuatorLatencyMs: fast ? xlCallMs : ms(2 * xlCallMs),
       liftLatencyMs: fast ? LIFT_LIBRARY_MS : ms(2 * xlCallMs),
       scheduler,
-      tsliceMs: domain.tsliceMs,
+      tsliceMs: tslice?.tsliceMs ?? domain.tsliceMs,
     },
     steering,
+    tslice,
+    note: options.note,
     observeOnly,
     xenctrl,
     staleDirtyPages,
@@ -144,6 +177,26 @@ async function openMigration(session: RelaySession, context: Context): Promise<X
     hasLeft: () => hasLeft(options.xl, domid, facts.uuid),
     onCapChanged: (listener) => listeners.add(listener),
   });
+}
+
+/** The timeslice that this migration may count on, shortened where that was asked for. */
+async function tsliceOf({ facts, scheduler, pool, tsliceMs }: XenDomain, context: Context): Promise<TsliceHold | undefined> {
+  const { options, tslices, directory, system } = context;
+  if (scheduler !== 'credit' || pool === undefined) {
+    if (options.tsliceMs !== undefined) options.note?.('warning', `${printable(facts.name)}: no --tslice: its scheduler is not credit`);
+    return undefined;
+  }
+  if (options.tsliceMs !== undefined) {
+    const hold = await tslices.hold(pool, tsliceMs, options.tsliceMs);
+    if (hold.refused !== undefined) options.note?.('warning', `${printable(facts.name)}: ${hold.refused}`);
+    return hold;
+  }
+  // One shorter than Xen's own may be another xthrottle's, which takes it away when it ends.
+  if (tsliceMs >= TSLICE_DEFAULT_MS) return undefined;
+  const own = await ownTslice(pool, options.xl, { directory, ...disk(system) }).catch(() => tsliceMs);
+  return own > tsliceMs
+    ? { tsliceMs: own, lengthened: async () => undefined, release: async () => ({ restored: true, capAfter: null }) }
+    : undefined;
 }
 
 /** The domain of a session, unless it is not to be controlled. */
@@ -163,7 +216,7 @@ async function domainOf(session: RelaySession, context: Context): Promise<XenDom
   }
   if (options.observe !== true) {
     // A cap that a dead process left must not become this migration's original.
-    const left = await restoreLeftovers({ xl, directory, domain: config.uuid });
+    const left = await restoreLeftovers({ xl, directory, domain: config.uuid, ...disk(context.system) });
     const before = await context.steered.get(config.uuid)?.restore(true);
     if (before?.restored === true || left.some((outcome) => outcome.verdict === 'restored')) config = (await readConfig()) ?? config;
   }
@@ -189,7 +242,8 @@ async function steeringOf(
     domain: domain.facts,
     scheduler: domain.scheduler,
     isHere: () => isHere(xl, domain.facts.domid, domain.facts.uuid),
-    reborn: () => reborn(xl, context.directory, uuid),
+    reborn: () => reborn(xl, context, uuid),
+    owner: context.system.owner,
     guarded,
     onLowered: (lowered) => session.capSet(lowered),
     onChanged: (cap, by, latencyMs) => changed({ cap, by, ...(latencyMs === undefined ? {} : { latencyMs }) }),
@@ -211,11 +265,11 @@ async function steeringOf(
 }
 
 /** A rebooted domain carries the cap that it had when it went. undefined when none of that UUID comes. */
-async function reborn(xl: RunXl, directory: string, uuid: string): Promise<RestoreResult | undefined> {
+async function reborn(xl: RunXl, { directory, system }: Context, uuid: string): Promise<RestoreResult | undefined> {
   for (let poll = 0; poll < REBORN_POLLS; poll++) {
     const domains = await listDomains(xl).catch(() => []);
     if (domains.some((domain) => domain.uuid === uuid)) {
-      const [outcome] = await restoreLeftovers({ xl, directory, owner: thisProcess(), domain: uuid });
+      const [outcome] = await restoreLeftovers({ xl, directory, owner: system.owner, domain: uuid, ...disk(system) });
       if (outcome === undefined) return undefined;
       if (outcome.verdict !== 'failed') return { restored: true, capAfter: outcome.after };
       return { restored: false, capAfter: null, hint: `${outcome.text}; ${outcome.hint ?? 'xthrottle restore'}` };
@@ -239,16 +293,17 @@ async function hasLeft(xl: RunXl, domid: number, uuid: string): Promise<boolean 
   return left;
 }
 
-async function isLeftBehind(directory: string): Promise<boolean> {
-  const { entries } = await readJournals(directory).catch(() => ({ entries: [] }));
-  return entries.some((entry) => sameOwner(entry.owner, thisProcess()));
+async function isLeftBehind(directory: string, { fs, owner }: HostSystem): Promise<boolean> {
+  const listing = await readJournals(directory, fs).catch(() => undefined);
+  // What cannot be read may be ours.
+  return listing === undefined || listing.failed.length > 0 || listing.entries.some((entry) => sameOwner(entry.owner, owner));
 }
 
 /** One guard for all domains, started before the first change, and again should it have died. */
-function guardKeeper(directory: string, options: XenHostOptions) {
+function guardKeeper(directory: string, options: XenHostOptions, system: HostSystem) {
   let running: Promise<Guard | undefined> | undefined;
   const start = async (): Promise<Guard | undefined> => {
-    const guard = await startGuard({ directory, ...options.guard });
+    const guard = await system.startGuard({ directory, ...options.guard });
     if (!('reason' in guard)) return guard;
     options.note?.('warning', `no guard (${guard.reason}): should xthrottle be killed, run xthrottle restore`);
     return undefined;
@@ -263,7 +318,7 @@ function guardKeeper(directory: string, options: XenHostOptions) {
     },
     /** It stays where a cap of ours is left: our end then sets it to work. */
     async dismiss(): Promise<void> {
-      if (running === undefined || (await isLeftBehind(directory))) return;
+      if (running === undefined || (await isLeftBehind(directory, system))) return;
       await (await running)?.dismiss();
       running = undefined;
     },

@@ -1,4 +1,3 @@
-import type { ChildProcess } from 'node:child_process';
 import { execa } from 'execa';
 import { XthrottleError } from '../core/errors.ts';
 import { type Ms, ms } from '../core/units.ts';
@@ -16,7 +15,29 @@ export interface XlOptions {
   readonly binary?: string;
   readonly timeoutMs?: Ms;
   readonly onCall?: (call: XlCall) => void;
+  /** Starts the program; default: execa. */
+  readonly start?: StartProgram;
 }
+
+/** How a program ended, and what it wrote. */
+export interface ProgramEnd {
+  readonly exitCode?: number | undefined;
+  readonly signal?: string | undefined;
+  readonly isMaxBuffer?: boolean;
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly code?: string | undefined;
+  readonly cause?: unknown;
+}
+
+/** A program that was started: `ended` never rejects; `kill` ends its whole group, `leave` stops waiting for it. */
+export interface Program {
+  readonly ended: Promise<ProgramEnd>;
+  kill(): void;
+  leave(): void;
+}
+
+export type StartProgram = (binary: string, args: readonly string[]) => Program;
 
 /** A killed xl ends at once, unless it hangs in the hypervisor, where no signal reaches it, or something holds its output. */
 const KILL_WAIT_MS = 1000;
@@ -29,37 +50,30 @@ const KILL_WAIT_MS = 1000;
 export function createXl(options: XlOptions = {}): RunXl {
   const binary = options.binary ?? xlBinary();
   const timeoutMs = options.timeoutMs ?? XL_TIMEOUT_MS;
+  const start = options.start ?? startProgram;
   return async (args) => {
-    const result = await runOnce(binary, args, timeoutMs);
+    const result = await runOnce(start, binary, args, timeoutMs);
     options.onCall?.({ command: args[0] ?? '', ms: result.tookMs, ok: result.ok });
     return result;
   };
 }
 
-async function runOnce(binary: string, args: readonly string[], timeoutMs: Ms): Promise<XlResult> {
+async function runOnce(start: StartProgram, binary: string, args: readonly string[], timeoutMs: Ms): Promise<XlResult> {
   const startedAt = performance.now();
-  const child = execa(binary, [...args], {
-    reject: false,
-    detached: true,
-    cleanup: false,
-    stdin: 'ignore',
-    env: { LC_ALL: 'C' },
-    maxBuffer: XL_OUTPUT_BYTES_MAX,
-    stripFinalNewline: false,
-  });
+  const program = start(binary, args);
   let timedOut = false;
   let timer: NodeJS.Timeout | undefined;
   const overdue = new Promise<'overdue'>((resolve) => {
     timer = setTimeout(() => {
       timedOut = true;
-      killGroup(child.pid);
+      program.kill();
       timer = setTimeout(() => resolve('overdue'), KILL_WAIT_MS);
     }, timeoutMs);
   });
-  const result = await Promise.race([child, overdue]).finally(() => clearTimeout(timer));
+  const result = await Promise.race([program.ended, overdue]).finally(() => clearTimeout(timer));
   const tookMs = ms(performance.now() - startedAt);
   if (result === 'overdue') {
-    leave(child);
+    program.leave();
     return { ok: false, timedOut, stdout: '', stderr: '', tookMs };
   }
   if (result.exitCode === undefined && result.signal === undefined && !timedOut && !result.isMaxBuffer) throw cannotStart(binary, result);
@@ -73,12 +87,27 @@ async function runOnce(binary: string, args: readonly string[], timeoutMs: Ms): 
   };
 }
 
-/** It may end when the kernel lets it; we do not wait for it any more. */
-function leave(child: Pick<ChildProcess, 'unref' | 'stdout' | 'stderr'>): void {
-  child.unref();
-  child.stdout?.destroy();
-  child.stderr?.destroy();
-}
+const startProgram: StartProgram = (binary, args) => {
+  const child = execa(binary, [...args], {
+    reject: false,
+    detached: true,
+    cleanup: false,
+    stdin: 'ignore',
+    env: { LC_ALL: 'C' },
+    maxBuffer: XL_OUTPUT_BYTES_MAX,
+    stripFinalNewline: false,
+  });
+  return {
+    ended: Promise.resolve(child),
+    kill: () => killGroup(child.pid),
+    leave() {
+      // It may end when the kernel lets it; we do not wait for it any more.
+      child.unref();
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    },
+  };
+};
 
 /** Ends a process group that we started; one that is gone already is no error. */
 export function killGroup(pid: number | undefined, signal: NodeJS.Signals = 'SIGKILL'): void {

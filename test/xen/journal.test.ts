@@ -1,5 +1,5 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { link, open, rename, unlink } from 'node:fs/promises';
+import { link, lstat, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -32,7 +32,7 @@ const entry = (change: Partial<CapEntry> = {}): CapEntry => ({
   owner: thisProcess(),
   ...change,
 });
-const NODE_FS: JournalFs = { open, rename, link, unlink };
+const NODE_FS: JournalFs = { open, rename, link, unlink, mkdir, lstat, readdir, readFile };
 
 /** Stops the world at its n-th file operation: that one and all that follow do not happen, as if the power had gone. */
 function crashingFs(after: number): JournalFs & { readonly crashed: () => boolean } {
@@ -44,6 +44,7 @@ function crashingFs(after: number): JournalFs & { readonly crashed: () => boolea
     throw new Error('power lost');
   };
   return {
+    ...NODE_FS,
     crashed: () => crashed,
     open: (path, flags, mode) =>
       step(async () => {
@@ -69,7 +70,7 @@ describe('the cap journal', () => {
   it('is on disk when write returns, for its owner alone', async () => {
     const journal = createJournal(directory);
     expect(await journal.write(entry({ capsSet: [40] }))).toEqual({ ok: true });
-    expect(await readJournals(directory)).toEqual({ entries: [entry({ capsSet: [40] })], corrupt: [] });
+    expect(await readJournals(directory)).toEqual({ entries: [entry({ capsSet: [40] })], corrupt: [], failed: [] });
     expect(statSync(directory).mode & 0o777).toBe(0o700);
     expect(statSync(join(directory, fileOf(entry()))).mode & 0o777).toBe(0o600);
     expect(readdirSync(directory)).toHaveLength(1);
@@ -181,7 +182,7 @@ describe('reading journals', () => {
     expect((await readJournals(directory)).corrupt).toEqual([]);
   });
   it('of a directory that is not there: nothing', async () => {
-    expect(await readJournals(join(folder, 'nosuch'))).toEqual({ entries: [], corrupt: [] });
+    expect(await readJournals(join(folder, 'nosuch'))).toEqual({ entries: [], corrupt: [], failed: [] });
   });
   it('never throws, whatever a file holds, and takes back exactly what was written', () => {
     fc.assert(
@@ -225,5 +226,20 @@ describe('who owns a journal', () => {
     expect(isAlive(us)).toBe(true);
     expect(isAlive({ ...us, startTicks: us.startTicks + 1 })).toBe(false);
     expect(isAlive({ ...us, bootId: 'another' })).toBe(false);
+  });
+
+  it('a file that cannot be read now is neither corrupt nor moved aside', async () => {
+    const journal = createJournal(directory);
+    await journal.write(entry());
+    for (const code of ['EIO', 'EMFILE', 'EACCES']) {
+      const broken: JournalFs = {
+        ...NODE_FS,
+        readFile: async () => {
+          throw Object.assign(new Error(code), { code });
+        },
+      };
+      expect(await readJournals(directory, broken)).toEqual({ entries: [], corrupt: [], failed: [fileOf(entry())] });
+    }
+    expect((await readJournals(directory)).entries).toEqual([entry()]);
   });
 });

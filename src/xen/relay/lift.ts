@@ -32,12 +32,17 @@ export class CapKeeper {
   welcome: Welcome | undefined;
   /** As the server said last. */
   set = false;
+  readonly #liftCap: (welcome: Welcome) => Promise<boolean>;
   #lifting: Promise<boolean> | undefined;
+
+  constructor(lift: (welcome: Welcome) => Promise<boolean> = liftCap) {
+    this.#liftCap = lift;
+  }
 
   /** undefined when there is nothing to lift; calls while one runs join it. */
   async lift(): Promise<boolean | undefined> {
     if (!this.set || this.welcome === undefined) return undefined;
-    this.#lifting ??= liftCap(this.welcome);
+    this.#lifting ??= this.#liftCap(this.welcome);
     const lifted = await this.#lifting;
     this.#lifting = undefined;
     if (lifted) this.set = false;

@@ -6,6 +6,11 @@ import type { Event } from './rounds.ts';
 
 const now = (): Ms => (Number(process.hrtime.bigint() / 1000n) / 1000) as Ms;
 
+interface Measured {
+  readonly pid: number;
+  readonly bytesWritten?: (pid: number) => number | undefined;
+}
+
 /** Puts time and bytes on what happens and sends it, the hello first. */
 export class Reporter {
   /** What the helper wrote to its control pipe, which is no page data. */
@@ -14,10 +19,12 @@ export class Reporter {
   readonly #helper: Helper;
   readonly #job: Job;
   readonly #xen: string | undefined;
+  readonly #self: Measured;
   #bytesSent = 0;
   #greeted = false;
 
-  constructor(link: Link, helper: Helper, job: Job, xen: string | undefined) {
+  constructor(link: Link, helper: Helper, job: Job, xen: string | undefined, self: Measured = process) {
+    this.#self = self;
     this.#link = link;
     this.#helper = helper;
     this.#job = job;
@@ -34,7 +41,7 @@ export class Reporter {
       atMs: now(),
       domid: this.#job.domid,
       flags: this.#job.flags,
-      relayPid: process.pid,
+      relayPid: this.#self.pid,
       helperPid: this.#helper.pid,
       policy: missing === undefined,
       ...(missing === undefined ? {} : { policyMissing: missing }),
@@ -49,7 +56,7 @@ export class Reporter {
 
   /** Never falls, and stays known when the helper is gone. */
   #measure(): Bytes {
-    const written = bytesWritten(this.#helper.pid);
+    const written = (this.#self.bytesWritten ?? bytesWritten)(this.#helper.pid);
     if (written !== undefined) this.#bytesSent = Math.max(this.#bytesSent, written - this.controlBytes);
     return this.#bytesSent as Bytes;
   }

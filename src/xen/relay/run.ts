@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net';
+import type { Readable, Writable } from 'node:stream';
 import { cutFrames, decodeFrame, encodeFrame, encodeReply, LOG_ERROR, LOG_WARNING } from './frames.ts';
 import { type Deferred, decideSuspend, deferred, type Leave, type Stop } from './gate.ts';
 import { type Exit, FORWARDED, type Helper, type Job } from './helper.ts';
@@ -15,6 +16,7 @@ import {
   type ServerMessage,
   SUSPEND_WAIT_MS,
   SUSPEND_WAIT_MS_MAX,
+  type Welcome,
 } from './protocol.ts';
 import { Reporter } from './reporter.ts';
 import { type Event, eventOf, PHASE_INITIAL } from './rounds.ts';
@@ -25,6 +27,20 @@ export interface RelayInputs {
   readonly socket: Socket;
   readonly xen: string | undefined;
   readonly policyMissing: string | undefined;
+  /** This process itself; the fault tests run the relay in theirs. */
+  readonly self?: RelayProcess;
+}
+
+/** What the relay uses of its process: libxl's control pipes are its stdin and stdout. */
+export interface RelayProcess {
+  readonly pid: number;
+  readonly stdin: Readable;
+  readonly stdout: Writable;
+  on(signal: NodeJS.Signals, listener: () => void): unknown;
+  /** Default: with xl. */
+  readonly lift?: (welcome: Welcome) => Promise<boolean>;
+  /** Default: as /proc says. */
+  readonly bytesWritten?: (pid: number) => number | undefined;
 }
 
 /** The policy object greets as soon as the save begins; without its word for so long it counts as missing. */
@@ -41,7 +57,8 @@ export class Relay {
   readonly #helper: Helper;
   readonly #link: Link;
   readonly #reporter: Reporter;
-  readonly #cap = new CapKeeper();
+  readonly #self: RelayProcess;
+  readonly #cap: CapKeeper;
   readonly #desk: PolicyDesk;
   #phase = PHASE_INITIAL;
   #stage: 'live' | 'asking' | 'suspending' | 'suspended' | 'over' = 'live';
@@ -55,13 +72,15 @@ export class Relay {
   #roundAtMs = 0;
   #lifted: Promise<unknown> = Promise.resolve();
 
-  constructor({ job, helper, socket, xen, policyMissing }: RelayInputs) {
+  constructor({ job, helper, socket, xen, policyMissing, self = process }: RelayInputs) {
     this.#job = job;
     this.#helper = helper;
+    this.#self = self;
+    this.#cap = new CapKeeper(self.lift);
     this.#link = linkOver(socket, { onMessage: (message) => this.#onMessage(message), onLost: () => this.#onLost() });
-    this.#reporter = new Reporter(this.#link, helper, job, xen);
+    this.#reporter = new Reporter(this.#link, helper, job, xen, self);
     this.#desk = new PolicyDesk((event) => this.#reporter.tell(event));
-    for (const signal of FORWARDED) process.on(signal, () => this.#onSignal(signal));
+    for (const signal of FORWARDED) self.on(signal, () => this.#onSignal(signal));
     this.#connectPipes();
     if (helper.policy === undefined) this.#reporter.greet(policyMissing);
     else this.#connectPolicy();
@@ -86,10 +105,11 @@ export class Relay {
     const { says, hears } = this.#helper;
     says.on('data', (chunk: Buffer) => this.#onChunk(chunk));
     // Each end that closes closes the other, as if libxl and the helper held the same pipe.
-    process.stdout.on('error', () => says.destroy());
-    process.stdin.on('error', () => hears.end());
+    const { stdin, stdout } = this.#self;
+    stdout.on('error', () => says.destroy());
+    stdin.on('error', () => hears.end());
     hears.on('error', () => undefined);
-    process.stdin.pipe(hears);
+    stdin.pipe(hears);
   }
 
   #connectPolicy(): void {
@@ -135,7 +155,7 @@ export class Relay {
 
   /** To libxl, in one write for all that came together: the helper shares dom0's CPUs with us. */
   #forward(): void {
-    if (this.#outgoing.length > 0) process.stdout.write(Buffer.concat(this.#outgoing.splice(0)));
+    if (this.#outgoing.length > 0) this.#self.stdout.write(Buffer.concat(this.#outgoing.splice(0)));
   }
 
   /** The newest count, at most every PROGRESS_MS; a round's last one at once. */
