@@ -10,6 +10,8 @@ export const EXIT_CODES = {
   noCap: { code: 7, text: "the domain's scheduler has no cap, or refused it" },
   noXl: { code: 8, text: 'xl, its save helper or the hypervisor is missing or denied' },
   capNotRestored: { code: 9, text: 'THE CAP WAS NOT RESTORED: see the message for the command that does it' },
+  warned: { code: 10, text: 'doctor: there are warnings; probe: the target would not be met' },
+  unfit: { code: 11, text: 'doctor: something would make migrations fail or miss' },
   interrupted: { code: 130, text: 'ended by SIGINT; the cap is back' },
   terminated: { code: 143, text: 'ended by SIGTERM; the cap is back' },
 } as const;

@@ -6,6 +6,7 @@ export * from './dirty-curve.ts';
 export * from './downtime.ts';
 export * from './errors.ts';
 export * from './estimate.ts';
+export * from './finding.ts';
 export * from './gate.ts';
 export * from './goal.ts';
 export * from './observation.ts';
