@@ -9,9 +9,11 @@ import { preflight, type XenDomain } from '../xen/domain.ts';
 import { type MigrateJob, startMigrateJob } from '../xen/migrate-job.ts';
 import { learnPair, loadPair } from '../xen/pair-store.ts';
 import type { RestoreOutcome } from '../xen/restore.ts';
+import { assertTslice } from '../xen/tslice.ts';
 import { openXenHost, type XenHost } from '../xen/xen-host.ts';
 import type { XenMigration } from '../xen/xen-migration.ts';
 import { exitCodeOf } from './exit-code.ts';
+import { tsliceOf } from './host-options.ts';
 import { loadController } from './load-controller.ts';
 import type { MigrateArguments } from './migrate.ts';
 import { goalOptionsOf } from './options.ts';
@@ -26,6 +28,7 @@ const ABORT_GRACE_MS = 20_000;
 /** One wrapped migration; its exit code. Throws XthrottleError. */
 export async function migrate(argv: MigrateArguments): Promise<number> {
   const options = goalOptionsOf(argv);
+  const tsliceMs = tsliceOf(argv);
   const controller = await loadController(argv.controller);
   const telemetry = await openTelemetry(argv);
   const output = openOutput({ ...argv, many: false, also: telemetry.sinks });
@@ -35,12 +38,14 @@ export async function migrate(argv: MigrateArguments): Promise<number> {
     await telemetry.start(output, 'warn');
     const { xl, xenctrl } = await openXenTools(output, telemetry);
     const found = await preflight(argv.domain, xl);
-    checkGoal(options, found.facts, found.scheduler, found.tsliceMs);
+    if (tsliceMs !== undefined) await assertTslice(tsliceMs, found, xl);
+    checkGoal(options, found.facts, found.scheduler, ms(Math.min(found.tsliceMs, tsliceMs ?? found.tsliceMs)));
     host = await openXenHost({
       socketPath: privateSocket(),
       xl,
       xenctrl,
       observe: argv.observe,
+      tsliceMs,
       note: (level, text) => output.say(text, level),
     });
     if (!argv.observe) await telemetry.onLeftovers(host.restored, output);

@@ -6,8 +6,10 @@ import { type GoalOptions, goalFor } from '../core/options.ts';
 import type { SummaryRecord } from '../core/record.ts';
 import { control } from '../loop.ts';
 import { loadPair } from '../xen/pair-store.ts';
+import { assertSomeTslice } from '../xen/tslice.ts';
 import { openXenHost } from '../xen/xen-host.ts';
 import type { XenMigration } from '../xen/xen-migration.ts';
+import { tsliceOf } from './host-options.ts';
 import { loadController } from './load-controller.ts';
 import { goalOptionsOf } from './options.ts';
 import { type Output, openOutput } from './output.ts';
@@ -19,6 +21,7 @@ import { openXenTools, sidecarSocket } from './xen-setup.ts';
 /** The sidecar, until a signal; its exit code. Throws XthrottleError. */
 export async function watch(argv: WatchArguments): Promise<number> {
   const options = goalOptionsOf(argv);
+  const tsliceMs = tsliceOf(argv);
   const controller = await loadController(argv.controller);
   const telemetry = await openTelemetry(argv);
   const output = openOutput({ ...argv, many: true, also: telemetry.sinks });
@@ -28,11 +31,13 @@ export async function watch(argv: WatchArguments): Promise<number> {
     await telemetry.start(output, 'refuse');
     const { xl, xenctrl } = await openXenTools(output, telemetry);
     await xl(['list']);
+    if (tsliceMs !== undefined) await assertSomeTslice(xl);
     const host = await openXenHost({
       socketPath: sidecarSocket(),
       xl,
       xenctrl,
       observe: argv.observe,
+      tsliceMs,
       isWanted: wanted(argv),
       note: (level, text) => output.say(text, level),
     });

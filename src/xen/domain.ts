@@ -2,7 +2,7 @@ import { type Cap, capFromXen, UNCAPPED } from '../core/cap.ts';
 import { XthrottleError } from '../core/errors.ts';
 import type { DomainFacts, SchedulerName } from '../core/goal.ts';
 import { type Ms, ms, pages } from '../core/units.ts';
-import { isCapping } from './cap-calls.ts';
+import { isCapping, readTslice } from './cap-calls.ts';
 import { parseDomainRows, parseInfo, parsePoolOf, parseTslices, parseVcpus } from './parse.ts';
 import { type DomainConfig, parseDomains } from './parse-domains.ts';
 import { printable, type RunXl, xlOutput } from './xl-errors.ts';
@@ -26,7 +26,7 @@ export interface XenDomain {
 /** Frames of a PVH domain beside its memory (xenstore, console, ioreq rings): 32784 exist for 128 MiB. */
 const SPECIAL_PAGES = 16;
 /** Xen's default (CSCHED_DEFAULT_TSLICE_MS). */
-const TSLICE_DEFAULT_MS = ms(30);
+export const TSLICE_DEFAULT_MS = ms(30);
 
 /** xl with a memory of its quickest call. */
 export interface TimedXl {
@@ -140,12 +140,15 @@ async function countOnline(domain: DomainConfig, xl: RunXl): Promise<number> {
   return parseVcpus(table, domain.domid).filter((v) => v.online).length;
 }
 
-/** The cpupool and its timeslice. Most hosts have one pool, and then one call tells. */
+/**
+ * The cpupool and its timeslice. `xl sched-credit -s` alone speaks of the first pool only; without an option every pool of this scheduler is
+ * listed, and where that is one, it is the domain's.
+ */
 async function poolOf(domain: DomainConfig, xl: RunXl): Promise<Pick<XenDomain, 'pool' | 'tsliceMs'>> {
-  const tslices = parseTslices(await xlOutput(xl, ['sched-credit', '-s']));
+  const tslices = parseTslices(await xlOutput(xl, ['sched-credit']));
   const [only] = tslices.size === 1 ? tslices.keys() : [];
   const pool = only ?? parsePoolOf(await xlOutput(xl, ['list', '-c', String(domain.domid)]), domain.domid);
-  const tslice = pool === undefined ? undefined : tslices.get(pool);
+  const tslice = pool === undefined ? undefined : (tslices.get(pool) ?? (await readTslice(xl, pool)));
   return { ...(pool === undefined ? {} : { pool }), tsliceMs: tslice === undefined ? TSLICE_DEFAULT_MS : ms(tslice) };
 }
 

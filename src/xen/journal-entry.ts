@@ -17,21 +17,29 @@ export interface CapEntry {
   readonly owner: Owner;
 }
 
-/** The timeslice of a credit1 cpupool, in milliseconds. */
+/**
+ * The timeslice of a credit1 cpupool, in milliseconds, as one process wants it. Several may want one at the same time, so each has an entry
+ * of its own, and whoever is last puts the original back.
+ */
 export interface TsliceEntry {
   readonly v: typeof JOURNAL_VERSION;
   readonly kind: 'tslice';
   readonly pool: string;
   readonly tsliceOriginalMs: number;
+  /** What this process set, or found set by another; the last is what it wants. */
   readonly tslicesSetMs: readonly number[];
+  /** It does not want it any more, and is about to put it back. */
+  readonly leaving?: boolean;
   readonly owner: Owner;
 }
 
 export type JournalEntry = CapEntry | TsliceEntry;
 
-/** The file of an entry: by UUID or pool, so that two processes on one domain meet there. */
+/** The file of an entry: by UUID, so that two processes on one domain meet there; of a pool each process has its own. */
 export const fileOf = (entry: JournalEntry): string =>
-  entry.kind === 'cap' ? `cap-${entry.uuid}.json` : `tslice-${Buffer.from(entry.pool).toString('hex')}.json`;
+  entry.kind === 'cap'
+    ? `cap-${entry.uuid}.json`
+    : `tslice-${Buffer.from(entry.pool).toString('hex')}-${entry.owner.pid}-${entry.owner.startTicks}.json`;
 
 type Fields = Readonly<Record<string, unknown>>;
 const CAP_MAX = 65_534;
@@ -56,7 +64,21 @@ export function parseEntry(text: string): JournalEntry | undefined {
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;
-  const { v, kind, uuid, domid, name, scheduler, capOriginal, capsSet, pool, tsliceOriginalMs, tslicesSetMs, owner: by } = value as Fields;
+  const {
+    v,
+    kind,
+    uuid,
+    domid,
+    name,
+    scheduler,
+    capOriginal,
+    capsSet,
+    pool,
+    tsliceOriginalMs,
+    tslicesSetMs,
+    leaving,
+    owner: by,
+  } = value as Fields;
   const owner = ownerOf(by);
   if (v !== JOURNAL_VERSION || owner === undefined) return undefined;
   if (kind === 'cap') {
@@ -67,6 +89,6 @@ export function parseEntry(text: string): JournalEntry | undefined {
   }
   if (kind !== 'tslice' || typeof pool !== 'string' || pool === '') return undefined;
   // Xen's own limits: XEN_SYSCTL_CSCHED_TSLICE_MIN and _MAX.
-  if (!whole(tsliceOriginalMs, 1000) || tsliceOriginalMs < 1 || !wholes(tslicesSetMs, 1000)) return undefined;
-  return { v, kind, pool, tsliceOriginalMs, tslicesSetMs, owner };
+  if (!whole(tsliceOriginalMs, 1000) || tsliceOriginalMs < 1 || !wholes(tslicesSetMs, 1000) || tslicesSetMs.length === 0) return undefined;
+  return { v, kind, pool, tsliceOriginalMs, tslicesSetMs, ...(leaving === true ? { leaving } : {}), owner };
 }

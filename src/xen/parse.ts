@@ -25,12 +25,22 @@ export function parseSched(text: string, domid: number): SchedRow | undefined {
   return undefined;
 }
 
-/** Timeslice in milliseconds by cpupool, from `xl sched-credit -s`; pools whose parameters xl could not read are left out. */
+/** Timeslice in milliseconds by cpupool, from `xl sched-credit`, with -s or without; pools whose parameters xl could not read are left out. */
 export function parseTslices(text: string): ReadonlyMap<string, number> {
   const found = new Map<string, number>();
   for (const row of rows(text)) {
     const [, pool, tslice] = /^Cpupool (.+): tslice=(\d{1,4})ms /.exec(row) ?? [];
     if (pool !== undefined) found.set(pool, Number(tslice));
+  }
+  return found;
+}
+
+/** Ratelimit in microseconds by cpupool, from the same. */
+export function parseRatelimits(text: string): ReadonlyMap<string, number> {
+  const found = new Map<string, number>();
+  for (const row of rows(text)) {
+    const [, pool, ratelimit] = /^Cpupool (.+): tslice=\d{1,4}ms ratelimit=(\d{1,9})us/.exec(row) ?? [];
+    if (pool !== undefined) found.set(pool, Number(ratelimit));
   }
   return found;
 }

@@ -16,6 +16,7 @@ import type { RelayMessage } from './relay/protocol.ts';
 import type { RelaySession } from './relay/session.ts';
 import { type Look, relayReader } from './relay-reader.ts';
 import { startSampler } from './sampler.ts';
+import { capFor, type TsliceHold } from './tslice.ts';
 
 export interface XenMigration extends Migration {
   readonly host: 'xen';
@@ -41,6 +42,9 @@ export interface XenMigrationOptions extends EndingOptions {
   readonly staleDirtyPages?: Pages | undefined;
   readonly destination?: string | undefined;
   readonly suspendWaitMs?: Ms | undefined;
+  /** The shorter timeslice that the cap's floor counts on. */
+  readonly tslice?: TsliceHold | undefined;
+  readonly note?: ((level: 'info' | 'warning' | 'error', text: string) => void) | undefined;
   /** Ours and others' changes of the cap come in here from the steering. */
   readonly onCapChanged: (listener: (change: CapChange) => void) => void;
 }
@@ -94,6 +98,20 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     emit(observation);
   };
 
+  /** Longer than counted on: somebody else has set it since. */
+  let tsliceMs = capabilities.tsliceMs;
+  const lookAtTslice = async (): Promise<void> => {
+    const now = (await options.tslice?.lengthened()) ?? capabilities.tsliceMs;
+    if (now === tsliceMs || steering === undefined) return;
+    tsliceMs = now;
+    options.note?.(
+      'warning',
+      now > capabilities.tsliceMs
+        ? `${domain.name}: somebody has set the timeslice to ${now} ms: caps are raised, so that they stall no longer than was decided`
+        : `${domain.name}: the timeslice is ${now} ms again`,
+    );
+    if (reader.phase === 'rounds') await steering.set(capFor(steering.inForce(), capabilities.tsliceMs, now, domain));
+  };
   let doubted = false;
   const stopSampler = startSampler({
     inRound: () => reader.phase === 'rounds',
@@ -107,7 +125,10 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
       doubted = false;
       emit({ type: 'tick', atMs, bytesSent: reader.bytesSent });
     },
-    others: async () => steering?.lookForOthers(),
+    others: async () => {
+      await steering?.lookForOthers();
+      await lookAtTslice();
+    },
   });
   session.messages$.subscribe({
     next: receive,
@@ -134,7 +155,8 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     if (steering === undefined || (decision.action !== 'set-cap' && decision.action !== 'uncap')) return { result: 'skipped' };
     // Once the suspend is asked for, only its answer moves the cap; after that there is nothing left to throttle.
     if (reader.phase !== 'rounds' && reader.phase !== 'starting') return { result: 'skipped' };
-    const effect = await steering.set(decision.action === 'uncap' ? domain.capOriginal : decision.cap);
+    const cap = decision.action === 'uncap' ? domain.capOriginal : capFor(decision.cap, capabilities.tsliceMs, tsliceMs, domain);
+    const effect = await steering.set(cap);
     if (effect.result === 'failed') doubted = true;
     return effect;
   };
@@ -202,13 +224,18 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
       session.abort(reason);
     },
     async restoreCap(): Promise<RestoreResult> {
-      const result = steering === undefined ? await unchanged(domain, xenctrl, capabilities) : await steering.restore(!ending.saved);
+      const cap = steering === undefined ? await unchanged(domain, xenctrl, capabilities) : await steering.restore(!ending.saved);
+      // Only now: at the pool's own timeslice a cap of ours would stall for longer.
+      const tslice = await options.tslice?.release();
+      const result = tslice?.restored === false ? { ...tslice, capAfter: cap.capAfter, hint: bothHints(cap, tslice) } : cap;
       // Whatever still goes on does so as stock.
       if (reader.phase !== 'over') session.release('xthrottle let go');
       return result;
     },
   };
 }
+
+const bothHints = (...results: readonly RestoreResult[]): string => results.flatMap(({ hint }) => hint ?? []).join('; ');
 
 async function unchanged(domain: DomainFacts, xenctrl: Xenctrl | undefined, capabilities: Capabilities): Promise<RestoreResult> {
   const cap = xenctrl?.getCap(domain.domid, capabilities.scheduler);

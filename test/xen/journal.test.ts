@@ -200,7 +200,7 @@ describe('reading journals', () => {
       fc.property(fc.string({ minLength: 1 }), fc.integer({ min: 1, max: 1000 }), (pool, tsliceOriginalMs) => {
         const written: TsliceEntry = { v: 1, kind: 'tslice', pool, tsliceOriginalMs, tslicesSetMs: [5], owner: thisProcess() };
         expect(parseEntry(JSON.stringify(written))).toEqual(written);
-        expect(fileOf(written)).toMatch(/^tslice-[0-9a-f]+\.json$/);
+        expect(fileOf(written)).toMatch(/^tslice-[0-9a-f]+-\d+-\d+\.json$/);
       }),
     );
   });

@@ -25,6 +25,7 @@ export interface StandInDomain {
 export interface StandInState {
   scheduler: string;
   tslice: number;
+  ratelimitUs?: number;
   domains: StandInDomain[];
   fail?: Record<string, string>;
   hang?: string;
