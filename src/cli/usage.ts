@@ -1,6 +1,6 @@
 import { XthrottleError } from '../core/errors.ts';
 
-const COMMANDS = ['watch', 'migrate', 'simulate', 'restore', 'replay', 'explain', 'report'] as const;
+const COMMANDS = ['watch', 'migrate', 'simulate', 'restore', 'doctor', 'probe', 'replay', 'explain', 'report', 'completion'] as const;
 type Command = (typeof COMMANDS)[number];
 
 /** What each command must be given. */
@@ -8,6 +8,7 @@ const NEEDS: Readonly<Partial<Record<Command, string>>> = {
   migrate: 'a domain and a host: xthrottle migrate DOMAIN HOST',
   replay: 'a trace: xthrottle replay TRACE',
   explain: 'a trace: xthrottle explain TRACE',
+  completion: 'a shell: xthrottle completion bash (or zsh, fish)',
   report: 'at least one trace: xthrottle report TRACE… -o report.html',
 };
 

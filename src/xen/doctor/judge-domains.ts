@@ -1,0 +1,93 @@
+/** Judges of the domains that are here and of the clock. Pure. */
+import type { Finding } from '../../core/finding.ts';
+import type { DomainConfig } from '../parse-domains.ts';
+import { mayBeSaving, type SaveProcess } from '../save-processes.ts';
+import { printable } from '../xl-errors.ts';
+import { note, ok, problem, warning } from './judge-host.ts';
+
+/** What lost migrations leave: the receiving half (which makes every later migration of that domain here fail), and a source not destroyed. */
+export function judgeHalves(domains: readonly DomainConfig[], running: readonly SaveProcess[]): readonly Finding[] {
+  const check = 'lost migrations';
+  const findings = domains.flatMap(({ name, domid }): readonly Finding[] => {
+    const shown = printable(name);
+    const busy = running.some((run) => run.domid === domid);
+    if (name.endsWith('--incoming')) {
+      if (busy) return [ok(check, `${shown} is being received`)];
+      const base = printable(name.slice(0, -'--incoming'.length));
+      const found = `${shown} was left by a lost migration: every further migration of ${base} to this host fails`;
+      return [problem(check, found, `if none is just ending: xl destroy ${domid}`)];
+    }
+    if (!name.endsWith('--migratedaway')) return [];
+    if (busy) return [ok(check, `${shown} is just being handed over`)];
+    const todo = `if it runs at its destination (xl list there): xl destroy ${domid}`;
+    return [warning(check, `${shown} was migrated away, but is still here and keeps its memory`, todo)];
+  });
+  return findings.length === 0 ? [ok(check, 'no half of one is here')] : findings;
+}
+
+/** PV guests cannot be migrated live without shadow paging. */
+export function judgePv(domains: readonly DomainConfig[], virtCaps: readonly string[]): readonly Finding[] {
+  const pv = domains.filter((domain) => domain.domid !== 0 && domain.type === 'pv').map((domain) => printable(domain.name));
+  if (pv.length === 0 || virtCaps.includes('shadow')) return [];
+  const found = `this Xen has no shadow paging: PV guests cannot be migrated live at all (${pv.join(', ')})`;
+  return [warning('PV guests', found, 'type="pvh" in their configuration, or a Xen built with shadow paging')];
+}
+
+/**
+ * Whether Xen logs a domain's dirty pages, and how that is known: two peeks that grow, or Xen's own dump (`--deep`). Growth proves it on;
+ * a count that stands still proves nothing.
+ */
+export interface LogDirtyFacts {
+  readonly domid: number;
+  readonly name: string;
+  readonly uuid: string;
+  readonly state: 'on' | 'off' | 'unknown';
+}
+
+export function judgeLogDirty(facts: readonly LogDirtyFacts[], running: readonly SaveProcess[], deep: boolean): readonly Finding[] {
+  const check = 'log-dirty';
+  const left = facts.filter((domain) => domain.state === 'on' && !running.some((run) => mayBeSaving(run, domain)));
+  if (left.length === 0) {
+    const unsure = facts.some(({ state }) => state === 'unknown');
+    if (deep || !unsure) return [ok(check, deep ? 'on for no domain without a migration (as Xen says)' : 'no guest here')];
+    return [ok(check, 'no dirty count grows without a migration; --deep asks Xen itself')];
+  }
+  return left.map(({ domid, name }) =>
+    warning(
+      check,
+      `${printable(name)}: Xen logs its dirty pages though no migration runs, which costs it speed (left by a migration or a probe that was killed)`,
+      `its next migration ends that; at once: xthrottle restore ${domid} --log-dirty`,
+    ),
+  );
+}
+
+/** The kernel's own clock state, and how the wall clock ran against the monotonic one while we looked. */
+export interface ClockFacts {
+  /** undefined: cannot be asked. */
+  readonly synchronised: boolean | undefined;
+  /** Estimated by the kernel, µs. */
+  readonly maxErrorUs?: number;
+  readonly stepMs: number;
+  readonly overMs: number;
+}
+
+/** The wall clock is slewed by at most 500 ppm; more than this in a second is a step. */
+const STEP_MS = 20;
+
+export function judgeClock({ synchronised, maxErrorUs, stepMs, overMs }: ClockFacts): Finding {
+  const check = 'clock';
+  if (Math.abs(stepMs) > STEP_MS) {
+    const found = `the wall clock jumped by ${Math.round(stepMs)} ms within ${Math.round(overMs)} ms`;
+    return warning(
+      check,
+      found,
+      'chronyc tracking, timedatectl; control goes by the monotonic clock and is not affected, guests see the jump',
+    );
+  }
+  if (synchronised === undefined) return note(check, 'whether it is synchronised cannot be told here', 'timedatectl');
+  if (!synchronised) {
+    const found = 'not synchronised: a gap that a guest measures across two hosts contains the difference of their clocks';
+    return warning(check, found, 'timedatectl set-ntp true, or run chrony in dom0 of both hosts');
+  }
+  return ok(check, `synchronised${maxErrorUs === undefined ? '' : `, at most ${Math.max(1, Math.round(maxErrorUs / 1000))} ms off`}`);
+}
