@@ -1,13 +1,9 @@
 import yargs from 'yargs';
 import { packageVersion } from '../assets.ts';
 import { EXIT_CODES, messageOf, XthrottleError } from '../core/errors.ts';
-import { migrateCommand } from './migrate.ts';
-import { reportCommand } from './report.ts';
-import { restoreCommand } from './restore.ts';
-import { simulateCommand } from './simulate.ts';
-import { explainCommand, replayCommand } from './traces.ts';
+import { commandModules } from './commands.ts';
+import { withConfigFile } from './config.ts';
 import { usageError } from './usage.ts';
-import { watchCommand } from './watch.ts';
 
 /** A command reports its exit code through this. */
 export interface Exit {
@@ -46,13 +42,7 @@ export async function main(args: readonly string[]): Promise<number> {
         'parse-positional-numbers': false,
       })
       .middleware(lastOfEach, true)
-      .command(watchCommand(exit))
-      .command(migrateCommand(exit))
-      .command(simulateCommand(exit))
-      .command(restoreCommand(exit))
-      .command(replayCommand(exit))
-      .command(explainCommand(exit))
-      .command(reportCommand(exit))
+      .command(commandModules(exit).map((module) => withConfigFile(module, args)))
       .version(packageVersion())
       .alias('help', 'h')
       .strict()
