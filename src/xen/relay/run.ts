@@ -146,7 +146,8 @@ export class Relay {
 
   #pause(): void {
     const event = this.#progress;
-    if (event?.type !== 'progress') return;
+    // Node hands over one chunk at a time: with more of them waiting, what was just read is no news.
+    if (event?.type !== 'progress' || this.#helper.says.readableLength > 0) return;
     const pauseMs = pauseFor(event.pagesSent, event.pagesToSend, performance.now() - this.#roundAtMs);
     if (pauseMs === 0) return;
     this.#helper.says.pause();

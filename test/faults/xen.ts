@@ -1,0 +1,170 @@
+import { type Cap, capFromXen, capToXen } from '../../src/core/cap.ts';
+import { ms, pages } from '../../src/core/units.ts';
+import type { Xenctrl } from '../../src/xen/libxenctrl.ts';
+import type { Program, ProgramEnd, StartProgram } from '../../src/xen/xl.ts';
+import { answer } from '../xen/fixtures/xl-model.mjs';
+import type { StandInDomain, StandInState } from '../xen/stand-in.ts';
+import type { SimGuest } from './guest.ts';
+import type { SimProcess } from './process.ts';
+import type { Rng } from './rng.ts';
+import type { VirtualTime } from './time.ts';
+
+/** What is wrong with xl, libxenctrl's peek, and the log-dirty count, while it is. */
+export interface XenTrouble {
+  xl: 'fails' | 'rubbish' | 'hangs' | 'stuck' | 'cannot-start' | undefined;
+  /** Only calls that set something. */
+  setsOnly: boolean;
+  slowMs: number;
+  peek: 'fails' | 'lies' | undefined;
+}
+
+export interface CapChangeSeen {
+  readonly atMs: number;
+  /** undefined: an admin. */
+  readonly by: SimProcess | undefined;
+  readonly domid: number;
+  readonly uuid: string;
+  readonly to: number;
+}
+
+/** Names for the program of a process that is not there; never a real one. */
+const EMFILE: ProgramEnd = { stdout: '', stderr: '', code: 'EMFILE' };
+/** How long an xl that no signal reaches stays in the hypervisor. */
+const STUCK_MS = 25_000;
+
+/** The hypervisor, its domains, and xl as a program on this host. */
+export class SimXen {
+  readonly state: StandInState;
+  readonly trouble: XenTrouble = { xl: undefined, setsOnly: false, slowMs: 0, peek: undefined };
+  readonly capChanges: CapChangeSeen[] = [];
+  /** How often a call met the trouble. */
+  troubled = 0;
+  readonly guests = new Map<string, SimGuest>();
+  readonly #time: VirtualTime;
+  readonly #rng: Rng;
+
+  constructor(time: VirtualTime, rng: Rng, domains: StandInDomain[]) {
+    this.#time = time;
+    this.#rng = rng;
+    this.state = { scheduler: 'credit', tslice: 30, domains };
+  }
+
+  domain(domid: number): StandInDomain | undefined {
+    return this.state.domains.find((d) => d.domid === domid);
+  }
+
+  byUuid(uuid: string): StandInDomain | undefined {
+    return this.state.domains.find((d) => d.uuid === uuid);
+  }
+
+  /** Changes what `work` changes, and notes whose doing each new cap was. */
+  #watched<T>(by: SimProcess | undefined, work: () => T): T {
+    const before = this.state.domains.map((d) => [d, d.cap] as const);
+    for (const guest of this.guests.values()) guest.advance(this.#time.nowMs);
+    const result = work();
+    for (const [domain, cap] of before)
+      if (domain.cap !== cap) this.capChanges.push({ atMs: this.#time.nowMs, by, domid: domain.domid, uuid: domain.uuid, to: domain.cap });
+    return result;
+  }
+
+  adminSetsCap(domid: number, cap: number): void {
+    this.#watched(undefined, () => {
+      const domain = this.domain(domid);
+      if (domain !== undefined) domain.cap = cap;
+    });
+  }
+
+  /** xl as `by` starts it. */
+  program(by: SimProcess): StartProgram {
+    return (_binary, args) => this.#start(by, args);
+  }
+
+  #start(by: SimProcess, args: readonly string[]): Program {
+    const { trouble } = this;
+    const isSet = args.includes('-c') && args[0] !== 'list';
+    const now = trouble.setsOnly && !isSet ? undefined : trouble.xl;
+    const slowMs = trouble.setsOnly && !isSet ? 0 : trouble.slowMs;
+    if (now !== undefined || slowMs > 0) this.troubled++;
+    const dies = by.mark();
+    if (dies === 'before') by.end();
+    let settle: (end: ProgramEnd) => void = () => undefined;
+    const ended = new Promise<ProgramEnd>((resolve) => {
+      settle = (end) => this.#time.after(0, by, () => resolve(end));
+    });
+    let over = dies === 'before';
+    const effect = (): ProgramEnd => {
+      over = true;
+      if (now === 'fails')
+        return { exitCode: 1, stdout: '', stderr: 'libxl: error: libxl_xshelp.c:201: xenstore: No space left on device\n' };
+      if (now === 'rubbish')
+        return {
+          exitCode: 0,
+          stdout: this.#rng.pick(['', '\u0000\u001b[2J{{{', '[{"domid": 1, "config', 'Name ID\n vm1 x 3 0\n']),
+          stderr: '',
+        };
+      const { code, stdout, stderr } = this.#watched(by, () => answer(args, this.state));
+      return { exitCode: code, stdout, stderr };
+    };
+    const tookMs = this.#rng.between(8, 25) + slowMs * this.#rng.between(0.5, 1.5);
+    if (now === 'cannot-start') settle(EMFILE);
+    else if (now === 'stuck')
+      this.#time.after(STUCK_MS, undefined, () => {
+        if (!over) settle(effect());
+      });
+    else if (now !== 'hangs')
+      this.#time.after(tookMs * this.#rng.between(0.2, 0.9), undefined, () => {
+        if (over) return;
+        const end = effect();
+        this.#time.after(tookMs * 0.1, undefined, () => settle(end));
+      });
+    if (dies === 'after') by.end();
+    return {
+      ended,
+      kill: () => {
+        if (over || now === 'stuck') return;
+        // Killed on its way out of the hypervisor as well as on its way in.
+        if (this.#rng.chance(0.5)) effect();
+        over = true;
+        settle({ signal: 'SIGKILL', stdout: '', stderr: '' });
+      },
+      leave: () => undefined,
+    };
+  }
+
+  /** libxenctrl as a process has it. */
+  xenctrl(by: SimProcess): Xenctrl {
+    const running = (domid: number): SimGuest | undefined => this.guests.get(this.domain(domid)?.uuid ?? '');
+    return {
+      library: 'libxenctrl.so.simulated',
+      dirtyPages: (domid) => {
+        if (this.trouble.peek !== undefined) this.troubled++;
+        if (this.trouble.peek === 'lies') return pages(this.#rng.whole(0, 2 ** 32 - 1));
+        const guest = running(domid);
+        return guest === undefined || this.trouble.peek === 'fails' ? undefined : pages(guest.dirty(this.#time.nowMs));
+      },
+      cpu: (domid) => {
+        const guest = running(domid);
+        if (guest === undefined || this.trouble.peek === 'fails') return undefined;
+        const cpuTimeMs = this.trouble.peek === 'lies' ? this.#rng.between(0, 1e9) : guest.cpuMs(this.#time.nowMs);
+        return { cpuTimeMs: ms(cpuTimeMs), onlineVcpus: guest.kind.vcpus };
+      },
+      getCap: (domid): Cap | undefined => {
+        const domain = this.domain(domid);
+        return domain === undefined || this.trouble.peek === 'fails' ? undefined : capFromXen(domain.cap);
+      },
+      setCap: (domid, _scheduler, cap) => {
+        const domain = this.domain(domid);
+        if (domain === undefined || this.trouble.peek === 'fails') return false;
+        const dies = by.mark();
+        if (dies === 'before') by.end();
+        else
+          this.#watched(by, () => {
+            domain.cap = capToXen(cap);
+          });
+        if (dies === 'after') by.end();
+        return true;
+      },
+      close: () => undefined,
+    };
+  }
+}

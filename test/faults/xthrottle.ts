@@ -1,0 +1,210 @@
+import { firstValueFrom, lastValueFrom, mergeMap, ReplaySubject, takeUntil } from 'rxjs';
+import { controllerByName } from '../../controllers/registry.ts';
+import { messageOf } from '../../src/core/errors.ts';
+import { goalFor } from '../../src/core/options.ts';
+import type { MigrationRecord, SummaryRecord } from '../../src/core/record.ts';
+import { ms } from '../../src/core/units.ts';
+import { control } from '../../src/loop.ts';
+import { preflight } from '../../src/xen/domain.ts';
+import type { Guard } from '../../src/xen/guard.ts';
+import { type RestoreOutcome, restoreLeftovers } from '../../src/xen/restore.ts';
+import { openXenHost, type XenHost } from '../../src/xen/xen-host.ts';
+import type { XenMigration } from '../../src/xen/xen-migration.ts';
+import { createXl } from '../../src/xen/xl.ts';
+import { UUID } from '../xen/stand-in.ts';
+import { SimProcess } from './process.ts';
+import { STATE, type World } from './world.ts';
+
+/** Of the guard, as guard-main.ts has them. */
+const GUARD = { attempts: 16, settleMs: 1500 };
+
+/** One run of the program: the real host, journal, steering and loop on the simulated dom0, put together as the command line does. */
+export class SimXthrottle {
+  readonly process: SimProcess;
+  readonly records: { readonly atMs: number; readonly record: MigrationRecord }[] = [];
+  readonly notes: string[] = [];
+  readonly summaries: SummaryRecord[] = [];
+  /** What its start, and its guard after its death, put back or could not. */
+  readonly outcomes: RestoreOutcome[] = [];
+  guard: SimProcess | undefined;
+  /** There is to be none. */
+  withoutGuard = false;
+  failure: string | undefined;
+  closed = false;
+  /** The migration is under its control, and that has ended. */
+  controlled: 'not yet' | 'running' | 'over' = 'not yet';
+  onSummary: (summary: SummaryRecord) => void = () => undefined;
+  readonly #world: World;
+  readonly #signals$ = new ReplaySubject<string>(1);
+  #signalled: string | undefined;
+
+  constructor(world: World, name = 'xthrottle') {
+    this.#world = world;
+    this.process = new SimProcess(name, world.time);
+    world.live(this.process);
+  }
+
+  /** `migrate` begins its migration itself; `watch` listens. */
+  start(): void {
+    this.process.start(() => {
+      const run = this.#world.setting.mode === 'watch' ? this.#watch() : this.#migrate();
+      void run
+        .catch((error: unknown) => {
+          this.failure = messageOf(error);
+          this.#world.note(`${this.process.name} ends: ${this.failure}`);
+        })
+        .then(() => {
+          this.closed = true;
+          this.process.end();
+        });
+    });
+  }
+
+  /** SIGTERM or SIGINT: the first one counts. */
+  signal(name: string): void {
+    if (this.#signalled !== undefined || !this.process.alive) return;
+    this.#signalled = name;
+    this.#world.time.after(0, this.process, () => this.#signals$.next(name));
+  }
+
+  get signalled(): boolean {
+    return this.#signalled !== undefined;
+  }
+
+  async #open(): Promise<XenHost> {
+    const { time, disk, xen, setting } = this.#world;
+    const xl = createXl({ start: xen.program(this.process) });
+    const host = await openXenHost({
+      socketPath: '/run/control.sock',
+      xl,
+      xenctrl: setting.peek ? xen.xenctrl(this.process) : undefined,
+      directory: STATE,
+      note: (level, text) => {
+        this.notes.push(text);
+        this.#world.note(`${this.process.name} ${level}: ${text}`);
+      },
+      system: {
+        fs: disk.for(this.process),
+        owner: this.process.owner,
+        lives: (owner) => this.#world.lives(owner.pid),
+        listen: async (path) => this.#world.listen(this.process, path),
+        startGuard: () => new Promise((resolve) => time.after(60, this.process, () => resolve(this.#startGuard()))),
+      },
+    });
+    this.outcomes.push(...host.restored);
+    return host;
+  }
+
+  #startGuard(): Guard | { readonly reason: string } {
+    if (this.withoutGuard) return { reason: 'it did not start' };
+    const { time, disk, xen } = this.#world;
+    const guard = new SimProcess('guard', time);
+    this.#world.live(guard);
+    this.guard = guard;
+    let bye = false;
+    this.process.onEnd(() => {
+      if (bye) return;
+      guard.start(() => {
+        this.#world.note('the guard sets to work');
+        void restoreLeftovers({
+          xl: createXl({ start: xen.program(guard) }),
+          directory: STATE,
+          owner: this.process.owner,
+          ...GUARD,
+          fs: disk.for(guard),
+          lives: (owner) => this.#world.lives(owner.pid),
+        }).then(
+          (outcomes) => {
+            this.outcomes.push(...outcomes);
+            for (const o of outcomes) this.#world.note(`guard: ${o.verdict}: ${o.text}`);
+            guard.end();
+          },
+          (error: unknown) => {
+            this.#world.note(`guard fails: ${messageOf(error)}`);
+            guard.end();
+          },
+        );
+      }, 1);
+    });
+    return {
+      pid: guard.pid,
+      alive: () => guard.alive,
+      dismiss: async () => {
+        bye = true;
+        guard.end();
+      },
+    };
+  }
+
+  async #watch(): Promise<void> {
+    const host = await this.#open();
+    try {
+      await lastValueFrom(
+        host.migrations$.pipe(
+          takeUntil(this.#signals$),
+          mergeMap((migration) => this.#follow(migration)),
+        ),
+        { defaultValue: undefined },
+      );
+    } finally {
+      await host.close();
+    }
+  }
+
+  async #follow(migration: XenMigration): Promise<void> {
+    try {
+      await this.#control(migration, 'release');
+    } catch (error) {
+      this.notes.push(messageOf(error));
+      await migration.restoreCap();
+    }
+  }
+
+  async #migrate(): Promise<void> {
+    const { xen } = this.#world;
+    const xl = createXl({ start: xen.program(this.process) });
+    const found = await preflight(String(xen.byUuid(UUID)?.domid), xl);
+    const host = await this.#open();
+    try {
+      if (host.restored.some((o) => o.uuid === found.facts.uuid && (o.verdict === 'failed' || o.verdict === 'owner-alive')))
+        throw new Error('the cap that an earlier run left could not be put back');
+      if (this.#signalled !== undefined) return;
+      const domain = host.restored.some(({ verdict }) => verdict === 'restored') ? await preflight(String(found.facts.domid), xl) : found;
+      const job = this.#world.migrate().job(this.process);
+      host.wrap(job, 'there', domain);
+      const migration = await firstValueFrom(host.migrations$.pipe(takeUntil(this.#signals$)), { defaultValue: undefined });
+      if (migration === undefined) {
+        if (this.#signalled !== undefined) await job.terminate();
+        await job.done;
+        return;
+      }
+      await this.#control(migration, 'abort');
+      await job.done;
+    } finally {
+      await host.close();
+    }
+  }
+
+  async #control(migration: XenMigration, how: 'release' | 'abort'): Promise<void> {
+    const { setting, time } = this.#world;
+    this.controlled = 'running';
+    if (migration.observeOnly !== undefined) this.#world.note(`${this.process.name}: ${migration.observeOnly}`);
+    const goal = goalFor({ targetDowntimeMs: ms(setting.targetMs), onMiss: setting.onMiss }, migration.domain, migration.capabilities);
+    const summary = await control(migration, {
+      controller: controllerByName(setting.controller),
+      goal,
+      ...(how === 'release' ? { release$: this.#signals$ } : { abort$: this.#signals$ }),
+      sink: {
+        write: (record) => {
+          this.records.push({ atMs: time.nowMs, record });
+          if (record.type === 'note') this.#world.note(`${record.level}: ${record.text}`);
+        },
+        close: async () => undefined,
+      },
+    });
+    this.controlled = 'over';
+    this.summaries.push(summary);
+    this.#world.note(`summary: ${summary.outcome} (${summary.reason}), cap restored: ${summary.capRestored}`);
+    this.onSummary(summary);
+  }
+}
