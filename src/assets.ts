@@ -25,6 +25,12 @@ export function assetPath(path: string): string {
   return isBuilt(root) || path.endsWith('.js') ? join(root, 'dist', path) : join(root, path);
 }
 
+/** What LIBXL_SAVE_HELPER is to name: the short path that a package made, else the front itself. */
+export function frontPath(): string {
+  const short = join(packageRoot(), 'front.sh');
+  return existsSync(short) ? short : assetPath('src/xen/relay/front.sh');
+}
+
 /** Our version, from package.json. */
 export const packageVersion = (): string =>
   (JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { readonly version: string }).version;

@@ -1,5 +1,5 @@
 import { lastValueFrom, map, mergeMap, takeUntil, tap } from 'rxjs';
-import { assetPath } from '../assets.ts';
+import { frontPath } from '../assets.ts';
 import type { Controller } from '../core/controller.ts';
 import { EXIT_CODES, messageOf } from '../core/errors.ts';
 import { type GoalOptions, goalFor } from '../core/options.ts';
@@ -13,6 +13,7 @@ import { tsliceOf } from './host-options.ts';
 import { loadController } from './load-controller.ts';
 import { goalOptionsOf } from './options.ts';
 import { type Output, openOutput } from './output.ts';
+import { openService } from './service.ts';
 import { listenForSignals, type Signals } from './signals.ts';
 import { openTelemetry } from './telemetry.ts';
 import type { WatchArguments } from './watch.ts';
@@ -26,6 +27,8 @@ export async function watch(argv: WatchArguments): Promise<number> {
   const telemetry = await openTelemetry(argv);
   const output = openOutput({ ...argv, many: true, also: telemetry.sinks });
   const signals = listenForSignals((text) => output.say(text, 'warning'));
+  const service = openService();
+  signals.first$.subscribe(() => service.stopping());
   let notRestored = false;
   try {
     await telemetry.start(output, 'refuse');
@@ -42,11 +45,12 @@ export async function watch(argv: WatchArguments): Promise<number> {
       note: (level, text) => output.say(text, level),
     });
     if (!argv.observe) await telemetry.onLeftovers(host.restored, output);
-    output.say(`listening at ${host.socketPath}; jobs take part with LIBXL_SAVE_HELPER=${assetPath('src/xen/relay/front.sh')}`);
+    output.say(`listening at ${host.socketPath}; jobs take part with LIBXL_SAVE_HELPER=${frontPath()}`);
+    service.listening(argv.observe);
     try {
       const summaries$ = host.migrations$.pipe(
         takeUntil(signals.first$),
-        mergeMap((migration) => follow(migration, { argv, options, controller, output, signals, telemetry })),
+        mergeMap((migration) => service.counted(follow(migration, { argv, options, controller, output, signals, telemetry }))),
         tap((summary) => {
           if (summary?.capRestored === false) notRestored = true;
         }),
@@ -59,6 +63,7 @@ export async function watch(argv: WatchArguments): Promise<number> {
     signals.dispose();
     await output.close();
     await telemetry.close();
+    await service.close();
   }
   if (notRestored) return EXIT_CODES.capNotRestored.code;
   return EXIT_CODES[signals.exitName() ?? 'ok'].code;

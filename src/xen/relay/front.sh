@@ -6,7 +6,7 @@
 #
 #   XTHROTTLE_SOCKET       the socket of the xthrottle that listens; default /run/xthrottle/control.sock, its pid beside it in .pid
 #   XTHROTTLE_REAL_HELPER  the real libxl-save-helper; default: the one of the running Xen
-#   XTHROTTLE_NODE         node; default: the one in PATH
+#   XTHROTTLE_NODE         node; default: the one that came with us (the Debian package), else the one in PATH
 set -u
 
 self=$0
@@ -47,16 +47,16 @@ is_listening() {
   number "$pid" && [ "$pid" -gt 1 ] && kill -0 "$pid" 2>/dev/null
 }
 
-# Sets $node and $relay.
+# Sets $ours, $node and $relay.
 has_relay() {
-  node=${XTHROTTLE_NODE:-}
-  [ -n "$node" ] || node=$(command -v node) || return 1
-  [ -x "$node" ] && [ ! -d "$node" ] || return 1
   # This file may be reached through a symbolic link.
   target=$self
   [ ! -L "$self" ] || target=$(readlink -f -- "$self") || return 1
-  case $target in */*) relay=${target%/*}/relay.js ;; *) relay=./relay.js ;; esac
-  [ -r "$relay" ]
+  case $target in */*) ours=${target%/*} ;; *) ours=. ;; esac
+  relay=$ours/relay.js
+  node=${XTHROTTLE_NODE:-$ours/node}
+  [ -n "${XTHROTTLE_NODE:-}" ] || [ -x "$node" ] || node=$(command -v node) || return 1
+  [ -x "$node" ] && [ ! -d "$node" ] && [ -r "$relay" ]
 }
 
 find_helper

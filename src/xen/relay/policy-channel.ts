@@ -1,16 +1,31 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { Preload } from './helper.ts';
 import { decodeRequest, encodeReply, POLICY_PROTOCOL, type PolicyRequest, REQUEST_BYTES, stockAnswer } from './policy-wire.ts';
 import type { PolicyAnswer } from './protocol.ts';
 
-/** The policy object to load for this Xen, or why there is none. */
-export function findPolicy(xen: string | undefined): { readonly preload: Preload } | { readonly missing: string } {
-  const path = process.env['XTHROTTLE_POLICY'] || fileURLToPath(new URL('policy.so', import.meta.url));
+type Found = { readonly preload: Preload } | { readonly missing: string };
+
+/**
+ * The policy object to load for this Xen, or why there is none. In this order: XTHROTTLE_POLICY alone; the one beside us; the one in the
+ * state directory, which the Debian package's build-policy makes for the Xen that is installed.
+ */
+export function findPolicy(xen: string | undefined): Found {
+  const named = process.env['XTHROTTLE_POLICY'];
+  if (named !== undefined && named !== '') return policyAt(named, xen);
+  const beside = policyAt(fileURLToPath(new URL('policy.so', import.meta.url)), xen);
+  if ('preload' in beside) return beside;
+  const built = join(process.env['XTHROTTLE_STATE'] || '/var/lib/xthrottle', 'policy.so');
+  return existsSync(built) ? policyAt(built, xen) : beside;
+}
+
+function policyAt(path: string, xen: string | undefined): Found {
   // ld.so takes spaces and colons for separators.
   if (/[\s:]/.test(path)) return { missing: `the policy object's path ${path} has a space or a colon` };
-  if (!existsSync(path)) return { missing: 'the policy object is not built (npm run build:policy)' };
+  if (!existsSync(path))
+    return { missing: 'the policy object is not built (npm run build:policy; in the Debian package: /usr/lib/xthrottle/build-policy)' };
   const stamp = stampOf(`${path}.json`);
   if (stamp === undefined)
     return { missing: `${path}.json, which says what the policy object was built for, is not there or not readable` };

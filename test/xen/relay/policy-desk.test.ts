@@ -128,6 +128,18 @@ describe('which policy object is loaded', () => {
     expect('missing' in found && found.missing).toMatch(why);
   });
 
+  it('the one in the state directory where none for this Xen lies beside us, and only there', () => {
+    vi.stubEnv('XTHROTTLE_POLICY', '');
+    vi.stubEnv('XTHROTTLE_STATE', dir);
+    expect(findPolicy('9.99')).toHaveProperty('missing');
+    writeFileSync(join(dir, 'policy.so'), '');
+    writeFileSync(join(dir, 'policy.so.json'), JSON.stringify({ xen: '9.99', protocol: POLICY_PROTOCOL }));
+    expect(findPolicy('9.99')).toMatchObject({ preload: { path: join(dir, 'policy.so') } });
+    expect(findPolicy('9.98')).toMatchObject({ missing: expect.stringMatching(/built for Xen 9.99, this is 9.98/) });
+    vi.stubEnv('XTHROTTLE_POLICY', join(dir, 'nothing.so'));
+    expect(findPolicy('9.99')).toHaveProperty('missing');
+  });
+
   it('none when there is none, and how to build it', () => {
     vi.stubEnv('XTHROTTLE_POLICY', join(dir, 'nothing.so'));
     const found = findPolicy('4.17');
