@@ -1,6 +1,7 @@
 import type { Argv } from 'yargs';
 import { XthrottleError } from '../core/errors.ts';
 import { type Ms, ms } from '../core/units.ts';
+import type { BalloonRequest } from '../xen/balloon-plan.ts';
 import { parseDuration } from './quantities.ts';
 
 export interface TsliceArguments {
@@ -27,4 +28,31 @@ export function tsliceOf({ tslice }: TsliceArguments): Ms | undefined {
   throw new XthrottleError('usage', `--tslice is a whole number of milliseconds from 1 to ${TSLICE_MS_MAX}, got ${tslice}`, {
     hint: 'say for example --tslice 5ms',
   });
+}
+
+export interface BalloonArguments {
+  readonly balloon?: string | undefined;
+}
+
+export const withBalloonOption = <T>(args: Argv<T>) =>
+  args.option('balloon', {
+    type: 'string',
+    requiresArg: true,
+    group: 'Control:',
+    describe: 'shrink the guest to this while it migrates (64m, 4g), or by half of what its agent says is free (auto)',
+  });
+
+const KIB_OF: Readonly<Record<string, number>> = { k: 1, m: 1024, g: 1024 ** 2, t: 1024 ** 3 };
+
+/** `auto` or a size in xl's units (k, m, g, t; a bare number is refused). Throws XthrottleError('usage'). */
+export function balloonOf({ balloon }: BalloonArguments): BalloonRequest | undefined {
+  if (balloon === undefined) return undefined;
+  if (balloon === 'auto') return { kind: 'auto' };
+  const [, number, unit] = /^(\d{1,9})([kmgt])(?:i?b)?$/i.exec(balloon.trim()) ?? [];
+  if (number === undefined || unit === undefined || Number(number) === 0) {
+    throw new XthrottleError('usage', `--balloon expects auto or a size with a unit, got ${JSON.stringify(balloon)}`, {
+      hint: 'say for example --balloon 4g: what the guest shrinks to while it migrates',
+    });
+  }
+  return { kind: 'size', kib: Number(number) * (KIB_OF[unit.toLowerCase()] as number) };
 }

@@ -1,10 +1,10 @@
 import type { Argv, CommandModule } from 'yargs';
-import { type TsliceArguments, withTsliceOption } from './host-options.ts';
+import { type BalloonArguments, type TsliceArguments, withBalloonOption, withTsliceOption } from './host-options.ts';
 import type { Exit } from './main.ts';
 import { type GoalArguments, type OutputArguments, withGoalOptions, withOutputOptions } from './options.ts';
 import { type TelemetryArguments, withTelemetryOptions } from './telemetry-options.ts';
 
-export interface MigrateArguments extends GoalArguments, OutputArguments, TelemetryArguments, TsliceArguments {
+export interface MigrateArguments extends GoalArguments, OutputArguments, TelemetryArguments, TsliceArguments, BalloonArguments {
   readonly domain: string;
   readonly host: string;
   readonly observe: boolean;
@@ -13,7 +13,7 @@ export interface MigrateArguments extends GoalArguments, OutputArguments, Teleme
 }
 
 const builder = (args: Argv) =>
-  withTelemetryOptions(withOutputOptions(withTsliceOption(withGoalOptions(args))))
+  withTelemetryOptions(withOutputOptions(withBalloonOption(withTsliceOption(withGoalOptions(args)))))
     .positional('domain', { type: 'string', demandOption: true, describe: 'name, domid or UUID' })
     .positional('host', { type: 'string', demandOption: true, describe: 'the destination, as xl migrate takes it' })
     .option('observe', { type: 'boolean', default: false, describe: 'decide and record, change nothing: the migration runs as stock' })

@@ -5,6 +5,7 @@ import { type GoalOptions, goalFor } from '../core/options.ts';
 import type { SummaryRecord } from '../core/record.ts';
 import { ms } from '../core/units.ts';
 import { control } from '../loop.ts';
+import type { Balloon } from '../xen/balloon.ts';
 import { preflight, type XenDomain } from '../xen/domain.ts';
 import { type MigrateJob, startMigrateJob } from '../xen/migrate-job.ts';
 import { learnPair, loadPair } from '../xen/pair-store.ts';
@@ -13,11 +14,12 @@ import { assertTslice } from '../xen/tslice.ts';
 import { openXenHost, type XenHost } from '../xen/xen-host.ts';
 import type { XenMigration } from '../xen/xen-migration.ts';
 import { exitCodeOf } from './exit-code.ts';
-import { tsliceOf } from './host-options.ts';
+import { balloonOf, tsliceOf } from './host-options.ts';
 import { loadController } from './load-controller.ts';
 import type { MigrateArguments } from './migrate.ts';
 import { goalOptionsOf } from './options.ts';
 import { type Output, openOutput } from './output.ts';
+import { prepareBalloon } from './shrink.ts';
 import { listenForSignals, type Signals } from './signals.ts';
 import { openTelemetry } from './telemetry.ts';
 import { openXenTools, privateSocket } from './xen-setup.ts';
@@ -29,11 +31,13 @@ const ABORT_GRACE_MS = 20_000;
 export async function migrate(argv: MigrateArguments): Promise<number> {
   const options = goalOptionsOf(argv);
   const tsliceMs = tsliceOf(argv);
+  const request = balloonOf(argv);
   const controller = await loadController(argv.controller);
   const telemetry = await openTelemetry(argv);
   const output = openOutput({ ...argv, many: false, also: telemetry.sinks });
   const signals = listenForSignals((text) => output.say(text, 'warning'));
   let host: XenHost | undefined;
+  let balloon: Balloon | undefined;
   try {
     await telemetry.start(output, 'warn');
     const { xl, xenctrl } = await openXenTools(output, telemetry);
@@ -57,22 +61,37 @@ export async function migrate(argv: MigrateArguments): Promise<number> {
       output.say('ended before xl migrate was started; nothing was changed');
       return EXIT_CODES[early].code;
     }
+    const { socketPath, wrap } = host;
+    if (request !== undefined && !argv.observe) {
+      const onShrunk = (smaller: XenDomain) => wrap(job, argv.host, smaller);
+      balloon = await prepareBalloon({ request, domain, host, xl, output, onShrunk });
+    }
     const job = startMigrateJob({
       domid: domain.facts.domid,
       destination: argv.host,
       xlOptions: argv['--'] ?? [],
       front: assetPath('src/xen/relay/front.sh'),
-      socketPath: host.socketPath,
+      socketPath,
+      holdPath: balloon?.holdPath,
       ...(argv.verbose ? { onOutput: (text: string) => process.stderr.write(text) } : {}),
     });
-    host.wrap(job, argv.host, domain);
-    return await followJob({ argv, options, controller, output, signals, host, job, telemetry });
+    wrap(job, argv.host, domain);
+    const code = await followJob({ argv, options, controller, output, signals, host, job, telemetry });
+    return (await givenBack(balloon, output)) ? code : EXIT_CODES.capNotRestored.code;
   } finally {
+    await givenBack(balloon, output);
     await host?.close();
     signals.dispose();
     await output.close();
     await telemetry.close();
   }
+}
+
+/** The guest has its memory again, or has taken it along. */
+async function givenBack(balloon: Balloon | undefined, output: Output): Promise<boolean> {
+  const result = await balloon?.giveBack();
+  if (result?.restored === false) output.say(`THE MEMORY WAS NOT GIVEN BACK: ${result.hint}`, 'error');
+  return result?.restored !== false;
 }
 
 /** A cap that xthrottle has set would travel: xl gives the destination the one that it finds. Throws XthrottleError. */

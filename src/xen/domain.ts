@@ -17,6 +17,8 @@ export interface XenDomain {
   /** Of credit1, whose timeslice is the pool's. */
   readonly pool?: string;
   readonly tsliceMs: Ms;
+  /** Memory it is to have, as `xl list -l` says it. */
+  readonly targetKib: number;
   /** What a call of xl costs on this host when nothing is in its way: the quickest of those made here. */
   readonly xlCallMs: Ms;
   /** Why no cap can be set: then this migration can only be observed. */
@@ -127,6 +129,7 @@ export async function describeDomain(domain: DomainConfig, timed: TimedXl, onlin
       capOriginal,
     },
     type: domain.type,
+    targetKib: domain.targetKib,
     scheduler,
     schedulerText: domain.scheduler,
     ...(scheduler === 'credit' ? await poolOf(domain, xl) : { tsliceMs: TSLICE_DEFAULT_MS }),

@@ -33,16 +33,40 @@ export interface TsliceEntry {
   readonly owner: Owner;
 }
 
-export type JournalEntry = CapEntry | TsliceEntry;
+/** The memory target of a domain that is smaller while it migrates, in KiB as `xl list -l` says it. */
+export interface BalloonEntry {
+  readonly v: typeof JOURNAL_VERSION;
+  readonly kind: 'balloon';
+  readonly uuid: string;
+  readonly domid: number;
+  readonly name: string;
+  readonly targetOriginalKib: number;
+  readonly targetsSetKib: readonly number[];
+  readonly owner: Owner;
+}
+
+/** A domain whose log-dirty mode a probe has turned on, or is about to. */
+export interface LogDirtyEntry {
+  readonly v: typeof JOURNAL_VERSION;
+  readonly kind: 'logdirty';
+  readonly uuid: string;
+  readonly domid: number;
+  readonly name: string;
+  readonly owner: Owner;
+}
+
+export type JournalEntry = CapEntry | TsliceEntry | BalloonEntry | LogDirtyEntry;
 
 /** The file of an entry: by UUID, so that two processes on one domain meet there; of a pool each process has its own. */
-export const fileOf = (entry: JournalEntry): string =>
-  entry.kind === 'cap'
-    ? `cap-${entry.uuid}.json`
-    : `tslice-${Buffer.from(entry.pool).toString('hex')}-${entry.owner.pid}-${entry.owner.startTicks}.json`;
+export function fileOf(entry: JournalEntry): string {
+  if (entry.kind !== 'tslice') return `${entry.kind}-${entry.uuid}.json`;
+  return `tslice-${Buffer.from(entry.pool).toString('hex')}-${entry.owner.pid}-${entry.owner.startTicks}.json`;
+}
 
 type Fields = Readonly<Record<string, unknown>>;
 const CAP_MAX = 65_534;
+/** 64 TiB. */
+const KIB_MAX = 2 ** 36;
 const whole = (value: unknown, most: number): value is number =>
   Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= most;
 const wholes = (value: unknown, most: number): value is readonly number[] => Array.isArray(value) && value.every((n) => whole(n, most));
@@ -77,15 +101,23 @@ export function parseEntry(text: string): JournalEntry | undefined {
     tsliceOriginalMs,
     tslicesSetMs,
     leaving,
+    targetOriginalKib,
+    targetsSetKib,
     owner: by,
   } = value as Fields;
   const owner = ownerOf(by);
   if (v !== JOURNAL_VERSION || owner === undefined) return undefined;
-  if (kind === 'cap') {
+  if (kind === 'cap' || kind === 'logdirty') {
     if (!isUuid(uuid) || !whole(domid, 65_535) || typeof name !== 'string') return undefined;
+    if (kind === 'logdirty') return { v, kind, uuid, domid, name, owner };
     if (scheduler !== 'credit' && scheduler !== 'credit2') return undefined;
     if (!whole(capOriginal, CAP_MAX) || !wholes(capsSet, CAP_MAX)) return undefined;
     return { v, kind, uuid, domid, name, scheduler, capOriginal, capsSet, owner };
+  }
+  if (kind === 'balloon') {
+    if (!isUuid(uuid) || !whole(domid, 65_535) || typeof name !== 'string') return undefined;
+    if (!whole(targetOriginalKib, KIB_MAX) || targetOriginalKib < 1 || !wholes(targetsSetKib, KIB_MAX)) return undefined;
+    return { v, kind, uuid, domid, name, targetOriginalKib, targetsSetKib, owner };
   }
   if (kind !== 'tslice' || typeof pool !== 'string' || pool === '') return undefined;
   // Xen's own limits: XEN_SYSCTL_CSCHED_TSLICE_MIN and _MAX.

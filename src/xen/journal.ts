@@ -179,7 +179,7 @@ export async function readJournals(directory: string = stateDirectory(), fs: Jou
   const entries: JournalEntry[] = [];
   const corrupt: string[] = [];
   const failed: string[] = [];
-  for (const name of names.filter((n) => /^(cap|tslice)-.*\.json$/.test(n)).sort()) {
+  for (const name of names.filter((n) => /^(cap|tslice|balloon|logdirty)-.*\.json$/.test(n)).sort()) {
     const entry = await readEntry(join(directory, name), fs).catch(() => 'unreadable' as const);
     if (entry === 'gone') continue;
     if (entry === 'unreadable') failed.push(name);

@@ -18,6 +18,8 @@ export interface MigrateJobOptions {
   /** What LIBXL_SAVE_HELPER names. */
   readonly front: string;
   readonly socketPath: string;
+  /** Where the relay asks whether the save helper may start. */
+  readonly holdPath?: string | undefined;
   readonly binary?: string;
   /** xl's own output as it comes, for showing. */
   readonly onOutput?: (text: string) => void;
@@ -86,7 +88,12 @@ export function startMigrateJob(options: MigrateJobOptions): MigrateJob {
     cleanup: false,
     buffer: false,
     stdin: 'ignore',
-    env: { LC_ALL: 'C', LIBXL_SAVE_HELPER: front, XTHROTTLE_SOCKET: socketPath },
+    env: {
+      LC_ALL: 'C',
+      LIBXL_SAVE_HELPER: front,
+      XTHROTTLE_SOCKET: socketPath,
+      ...(options.holdPath === undefined ? {} : { XTHROTTLE_HOLD: options.holdPath }),
+    },
   });
   const reader = handOver();
   const steps: { readonly step: HandOverStep; readonly atMs: Ms }[] = [];

@@ -1,8 +1,10 @@
 import { capFromXen, capToXen, showCap } from '../core/cap.ts';
 import { messageOf } from '../core/errors.ts';
+import { memSetArgs, restoreTarget } from './balloon-target.ts';
 import { isCapping, readCap, writeCap, writeCapArgs } from './cap-calls.ts';
 import { isTaken, type JournalFs, type JournalListing, readJournals, removeEntry, stateDirectory } from './journal.ts';
-import { type CapEntry, fileOf, type JournalEntry, type TsliceEntry } from './journal-entry.ts';
+import { type BalloonEntry, type CapEntry, fileOf, type JournalEntry, type LogDirtyEntry, type TsliceEntry } from './journal-entry.ts';
+import { type LogDirtyRestored, restoreLogDirty } from './log-dirty.ts';
 import { isAlive, type Owner, sameOwner } from './owner.ts';
 import { parseDomainRows } from './parse.ts';
 import { type DomainConfig, parseDomains } from './parse-domains.ts';
@@ -18,6 +20,8 @@ export type RestoreVerdict =
   | 'gone'
   /** The value is none that we set: somebody else's wins. */
   | 'changed-by-other'
+  /** Log-dirty is on for a migration that runs: that turns it off itself, and to do it under it would corrupt the copy. */
+  | 'in-use'
   /** The xthrottle that set it is alive and will do it. */
   | 'owner-alive'
   | 'failed'
@@ -25,13 +29,13 @@ export type RestoreVerdict =
   | 'corrupt';
 
 export interface RestoreOutcome {
-  readonly kind: 'cap' | 'tslice' | 'file';
+  readonly kind: 'cap' | 'tslice' | 'balloon' | 'logdirty' | 'file';
   /** The domain's name, the cpupool or the file, printable. */
   readonly what: string;
   readonly uuid?: string;
   readonly domid?: number;
   readonly verdict: RestoreVerdict;
-  /** Xen's numbers: caps (0 = none) or milliseconds; null where it could not be read. */
+  /** Xen's numbers: caps (0 = none), milliseconds or KiB; null where it could not be read. */
   readonly before: number | null;
   readonly after: number | null;
   readonly original: number | null;
@@ -55,6 +59,8 @@ export interface RestoreOptions {
   readonly settleMs?: number;
   readonly sleep?: (ms: number) => Promise<void>;
   readonly fs?: JournalFs;
+  /** How log-dirty is turned off; default: through libxenctrl. */
+  readonly logDirty?: (entry: LogDirtyEntry, xl: RunXl) => Promise<LogDirtyRestored>;
   /** Whether a process lives; default: as this host's /proc says. */
   readonly lives?: (owner: Owner) => boolean;
 }
@@ -62,7 +68,7 @@ export interface RestoreOptions {
 const ATTEMPTS = 3;
 const RETRY_MS = 250;
 
-/** True when a cap or timeslice that we set may still be in force. */
+/** True when a cap or timeslice that we set, or log-dirty mode, may still be in force. */
 export const isLeft = (outcome: RestoreOutcome): boolean => outcome.verdict === 'failed' || outcome.verdict === 'corrupt';
 
 /**
@@ -102,7 +108,7 @@ async function readAll(directory: string, options: RestoreOptions): Promise<Jour
 function isWanted(entry: JournalEntry, options: RestoreOptions): boolean {
   if (options.owner !== undefined && !sameOwner(entry.owner, options.owner)) return false;
   const { domain } = options;
-  return domain === undefined || (entry.kind === 'cap' && [entry.name, entry.uuid, String(entry.domid)].includes(domain));
+  return domain === undefined || (entry.kind !== 'tslice' && [entry.name, entry.uuid, String(entry.domid)].includes(domain));
 }
 
 async function restoreEntry(entry: JournalEntry, directory: string, options: RestoreOptions): Promise<RestoreOutcome> {
@@ -112,26 +118,39 @@ async function restoreEntry(entry: JournalEntry, directory: string, options: Res
   const sleep = pause(options);
   // After a pause the domain may be another xthrottle's, with a journal of its own.
   const taken = () => isTaken(directory, entry, options.fs);
-  const restoreOnce = () => (entry.kind === 'cap' ? restoreCapEntry(entry, options.xl) : restoreTsliceEntry(entry, options, directory));
+  const restoreOnce = () => restoreOf(entry, directory, options);
   let result = await restoreOnce();
   for (let attempt = 1; attempt < (options.attempts ?? ATTEMPTS) && result.verdict === 'failed'; attempt++) {
     await sleep(RETRY_MS * 2 ** Math.min(attempt - 1, 6));
     if ((await taken()) === true) return outcome(entry, 'owner-alive', null, null, 'another xthrottle has taken it over');
     result = await restoreOnce();
   }
-  if (options.settleMs !== undefined && result.verdict !== 'failed') {
+  if (options.settleMs !== undefined && result.verdict !== 'failed' && entry.kind !== 'logdirty') {
     await sleep(options.settleMs);
     if ((await taken()) === true) return result;
     const again = await restoreOnce();
     if (again.verdict !== 'already') result = again;
   }
-  if (result.verdict !== 'failed' && (await taken()) === false) await forget(entry, directory, options.fs);
+  if (result.verdict !== 'failed' && result.verdict !== 'in-use' && (await taken()) === false) await forget(entry, directory, options.fs);
   return result;
 }
 
 /** An entry that stays is harmless: its values are not in force, and the next restore finds that out. */
 const forget = (entry: JournalEntry, directory: string, fs: JournalFs | undefined): Promise<void> =>
   removeEntry(directory, fileOf(entry), fs).catch(() => undefined);
+
+function restoreOf(entry: JournalEntry, directory: string, options: RestoreOptions): Promise<RestoreOutcome> {
+  switch (entry.kind) {
+    case 'cap':
+      return restoreCapEntry(entry, options.xl);
+    case 'tslice':
+      return restoreTsliceEntry(entry, options, directory);
+    case 'balloon':
+      return restoreBalloonEntry(entry, options.xl);
+    case 'logdirty':
+      return restoreLogDirtyEntry(entry, options);
+  }
+}
 
 async function restoreCapEntry(entry: CapEntry, xl: RunXl): Promise<RestoreOutcome> {
   const results: RestoreOutcome[] = [];
@@ -208,19 +227,63 @@ async function restoreTsliceEntry(entry: TsliceEntry, options: RestoreOptions, d
   }
 }
 
+async function restoreBalloonEntry(entry: BalloonEntry, xl: RunXl): Promise<RestoreOutcome> {
+  const result = await restoreTarget(entry, xl);
+  const mib = (kib: number): string => `${Math.round(kib / 1024)} MiB`;
+  switch (result.verdict) {
+    case 'gone':
+      return outcome(entry, 'gone', null, null, 'the domain is not on this host any more');
+    case 'failed':
+      return failed(entry, result.before, result.text);
+    case 'already':
+      return outcome(entry, 'already', result.before, result.after, `its memory target is ${mib(result.after)}, as it was`);
+    case 'restored':
+      return outcome(
+        entry,
+        'restored',
+        result.before,
+        result.after,
+        `its memory target was ${mib(result.before)} and is ${mib(result.after)} again`,
+      );
+    case 'changed-by-other':
+      return outcome(
+        entry,
+        result.verdict,
+        result.before,
+        result.after,
+        `its memory target is ${mib(result.before)}, which is not ours: it stays`,
+      );
+  }
+}
+
+async function restoreLogDirtyEntry(entry: LogDirtyEntry, options: RestoreOptions): Promise<RestoreOutcome> {
+  const { verdict, text } = await (options.logDirty ?? restoreLogDirty)(entry, options.xl);
+  return verdict === 'failed' ? failed(entry, null, text) : outcome(entry, verdict, null, null, text);
+}
+
 const failed = (entry: JournalEntry, before: number | null, text: string): RestoreOutcome => ({
   ...outcome(entry, 'failed', before, null, text),
-  hint:
-    entry.kind === 'cap'
-      ? `by hand: xl ${writeCapArgs(entry.domid, entry.scheduler, capFromXen(entry.capOriginal)).join(' ')}`
-      : `by hand: xl sched-credit -s -t ${entry.tsliceOriginalMs} -p '${printable(entry.pool)}'`,
+  hint: `by hand: ${commandOf(entry)}`,
 });
+
+function commandOf(entry: JournalEntry): string {
+  switch (entry.kind) {
+    case 'cap':
+      return `xl ${writeCapArgs(entry.domid, entry.scheduler, capFromXen(entry.capOriginal)).join(' ')}`;
+    case 'tslice':
+      return `xl sched-credit -s -t ${entry.tsliceOriginalMs} -p '${printable(entry.pool)}'`;
+    case 'logdirty':
+      return `xthrottle restore ${entry.domid} --log-dirty; its next migration turns it off, too`;
+    case 'balloon':
+      return `xl ${memSetArgs(entry.domid, entry.targetOriginalKib).join(' ')}`;
+  }
+}
 
 function outcome(entry: JournalEntry, verdict: RestoreVerdict, before: number | null, after: number | null, text: string): RestoreOutcome {
   const common = { verdict, before, after, text };
-  return entry.kind === 'cap'
-    ? { kind: 'cap', what: printable(entry.name), uuid: entry.uuid, domid: entry.domid, original: entry.capOriginal, ...common }
-    : { kind: 'tslice', what: printable(entry.pool), original: entry.tsliceOriginalMs, ...common };
+  if (entry.kind === 'tslice') return { kind: 'tslice', what: printable(entry.pool), original: entry.tsliceOriginalMs, ...common };
+  const original = entry.kind === 'cap' ? entry.capOriginal : entry.kind === 'balloon' ? entry.targetOriginalKib : null;
+  return { kind: entry.kind, what: printable(entry.name), uuid: entry.uuid, domid: entry.domid, original, ...common };
 }
 
 const corruptOutcome = (directory: string, name: string): RestoreOutcome => ({

@@ -55,6 +55,8 @@ export interface XenHost extends Host {
   readonly restored: readonly RestoreOutcome[];
   /** The xl migrate that we started ourselves: the next migration is its. `domain`, as `preflight` found it, saves reading it anew. When the job ends, `migrations$` completes. */
   wrap(job: MigrateJob, destination: string, domain?: XenDomain): void;
+  /** Sees to it that a guard watches: before a change of anything else that a journal entry tells of. */
+  guarded(): Promise<void>;
 }
 
 /** Live rounds before stock libxenguest suspends (SPP_MAX_ITERATIONS, xg_sr_save.c). */
@@ -107,6 +109,7 @@ export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
       const over = () => void server.close();
       job.done.then(over, over);
     },
+    guarded: guards.ensure,
     async close() {
       await server.close();
       await guards.dismiss();
@@ -269,7 +272,8 @@ async function reborn(xl: RunXl, { directory, system }: Context, uuid: string): 
   for (let poll = 0; poll < REBORN_POLLS; poll++) {
     const domains = await listDomains(xl).catch(() => []);
     if (domains.some((domain) => domain.uuid === uuid)) {
-      const [outcome] = await restoreLeftovers({ xl, directory, owner: system.owner, domain: uuid, ...disk(system) });
+      const outcomes = await restoreLeftovers({ xl, directory, owner: system.owner, domain: uuid, ...disk(system) });
+      const outcome = outcomes.find(({ kind }) => kind === 'cap');
       if (outcome === undefined) return undefined;
       if (outcome.verdict !== 'failed') return { restored: true, capAfter: outcome.after };
       return { restored: false, capAfter: null, hint: `${outcome.text}; ${outcome.hint ?? 'xthrottle restore'}` };

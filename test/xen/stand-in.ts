@@ -20,6 +20,13 @@ export interface StandInDomain {
   cap: number;
   type?: string;
   online?: number;
+  targetKib?: number;
+  memMib?: number;
+  /** What its balloon driver moves between two looks; none without. */
+  balloonMib?: number;
+  /** It cannot become smaller. */
+  leastMib?: number;
+  fudgeKib?: number;
 }
 
 export interface StandInState {

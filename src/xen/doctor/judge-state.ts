@@ -130,6 +130,14 @@ function wordsOf(entry: JournalEntry): { readonly what: string; readonly was: st
       const left = entry.capsSet.length === 0 ? 'its cap' : `a cap of ${entry.capsSet.map((cap) => showCap(capFromXen(cap))).join(' or ')}`;
       return { what: printable(entry.name), was: `it was ${showCap(capFromXen(entry.capOriginal))}`, left };
     }
+    case 'balloon':
+      return {
+        what: printable(entry.name),
+        was: `it was ${Math.round(entry.targetOriginalKib / 1024)} MiB`,
+        left: 'a smaller memory target',
+      };
+    case 'logdirty':
+      return { what: printable(entry.name), was: 'it was off', left: 'its log-dirty mode on after a probe, which costs it speed' };
     default:
       return { what: `cpupool ${printable(entry.pool)}`, was: `it was ${entry.tsliceOriginalMs} ms`, left: 'its timeslice changed' };
   }

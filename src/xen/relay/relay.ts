@@ -4,6 +4,7 @@
  * for it to start.
  */
 import { becomeHelper, endAs, exitOf, jobOf, startHelper, xenVersion } from './helper.ts';
+import { held } from './hold.ts';
 import { dial } from './link.ts';
 import { findPolicy } from './policy-channel.ts';
 import { Relay } from './run.ts';
@@ -16,6 +17,7 @@ async function main(args: readonly string[]): Promise<void> {
   const socketPath = process.env['XTHROTTLE_SOCKET'];
   if (path === undefined) throw new Error('XTHROTTLE_REAL_HELPER is not set: the relay is started by front.sh');
   const job = jobOf(args);
+  if (job !== undefined && !(await held(process.env['XTHROTTLE_HOLD'], job.domid))) throw new Error('ended before the first round');
   const socket = job === undefined || socketPath === undefined ? undefined : await dial(socketPath, DIAL_WAIT_MS);
   if (job === undefined || socket === undefined) return becomeHelper(path, args);
   const xen = xenVersion();
