@@ -96,7 +96,9 @@ async function givenBack(balloon: Balloon | undefined, output: Output): Promise<
 
 /** A cap that xthrottle has set would travel: xl gives the destination the one that it finds. Throws XthrottleError. */
 function assertOwnCap({ facts }: XenDomain, outcomes: readonly RestoreOutcome[]): void {
-  const left = outcomes.find(({ uuid, verdict }) => uuid === facts.uuid && (verdict === 'failed' || verdict === 'owner-alive'));
+  const left = outcomes.find(
+    ({ kind, uuid, verdict }) => kind !== 'logdirty' && uuid === facts.uuid && (verdict === 'failed' || verdict === 'owner-alive'),
+  );
   if (left === undefined) return;
   if (left.verdict === 'owner-alive') {
     throw new XthrottleError('noDomain', `${left.what} is being migrated already: ${left.text}`, { hint: 'wait until that has ended' });

@@ -280,3 +280,36 @@ export interface Sofar {
   readonly workMs: number;
   readonly timeMs: number;
 }
+
+/**
+ * The curve through the readings of one undisturbed run at full speed, in order: each position of the grid between the first and the last
+ * takes what they say there (a power law between two of them), and the last one its own nearest. Readings below the grid's resolution say
+ * nothing; a count that falls is taken for the highest before it.
+ */
+export function curveThrough(readings: readonly { readonly workMs: number; readonly pages: number }[]): DirtyCurve {
+  let highest = 0;
+  const points = readings
+    .filter(({ workMs, pages }) => workMs >= WORK_MS_MIN && Number.isFinite(pages))
+    .map(({ workMs, pages }) => {
+      highest = Math.max(highest, pages);
+      return { x: gridOf(workMs), y: Math.log(Math.max(1, highest)) };
+    });
+  const [first, last] = [points[0], points.at(-1)];
+  if (first === undefined || last === undefined) return EMPTY_CURVE;
+  const from = Math.ceil(first.x - 1e-9);
+  const to = Math.min(KNOTS_MAX - 1, Math.floor(last.x + 1e-9));
+  const knotAt = (at: number, y: number): Knot => ({ at, pages: Math.exp(y), round: 0, least: Math.exp(y) });
+  const inner = Array.from({ length: Math.max(0, to - from + 1) }, (_, k) => {
+    const at = from + k;
+    const i = Math.max(
+      1,
+      points.findIndex(({ x }) => x >= at - 1e-9),
+    );
+    const [a, b] = [points[i - 1] ?? first, points[i] ?? last];
+    const share = b.x > a.x ? Math.min(1, Math.max(0, (at - a.x) / (b.x - a.x))) : 1;
+    return knotAt(at, a.y + share * (b.y - a.y));
+  });
+  // So few readings that none has a position of the grid between them.
+  const knots = inner.length > 0 ? inner : [knotAt(Math.min(KNOTS_MAX - 1, Math.round(last.x)), last.y)];
+  return { ...EMPTY_CURVE, knots };
+}

@@ -15,6 +15,9 @@ import { isLeft, restoreLeftovers } from './restore.ts';
 const ATTEMPTS = 16;
 /** An xl call that the dead process had under way may still land after our own. */
 const SETTLE_MS = 1500;
+/** How long a migration is waited for: a day. */
+const IN_USE_MS = 5000;
+const IN_USE_LOOKS = 17_280;
 
 const [directory = '', ownerJson = '{}'] = process.argv.slice(2);
 
@@ -38,12 +41,13 @@ process.stdout.write('ready\n', () => undefined);
 process.stdout.on('error', () => undefined);
 
 async function restore(): Promise<void> {
-  const outcomes = await restoreLeftovers({
-    xl: plainXl(),
-    directory,
-    owner: JSON.parse(ownerJson) as Owner,
-    attempts: ATTEMPTS,
-    settleMs: SETTLE_MS,
-  });
+  const owner = JSON.parse(ownerJson) as Owner;
+  const restoreAll = () => restoreLeftovers({ xl: plainXl(), directory, owner, attempts: ATTEMPTS, settleMs: SETTLE_MS });
+  let outcomes = await restoreAll();
+  // Log-dirty mode that a migration has taken over: that turns it off at its end, but not when it is killed.
+  for (let look = 0; look < IN_USE_LOOKS && outcomes.some(({ verdict }) => verdict === 'in-use'); look++) {
+    await new Promise((resolve) => setTimeout(resolve, IN_USE_MS));
+    outcomes = await restoreAll();
+  }
   process.exit(outcomes.some(isLeft) ? 9 : 0);
 }

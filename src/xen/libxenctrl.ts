@@ -10,6 +10,17 @@ export interface CpuReading {
   readonly onlineVcpus: number;
 }
 
+/** Log-dirty mode: whether Xen notes which pages a domain writes. A migration turns it on at its start and off at its end. */
+export interface LogDirty {
+  /**
+   * Turns it on, from an empty log; Xen tests and sets in one call. `refused` (EINVAL): it is on already, or this domain cannot be logged
+   * (a device is passed through, or Xen has no shadow paging for this PV guest).
+   */
+  enable(domid: number): 'enabled' | 'refused' | { readonly errno: number };
+  /** Turns it off, whoever turned it on: under a running migration that would corrupt the copy. True when it is off now. */
+  disable(domid: number): boolean;
+}
+
 /** libxenctrl without a compiler. Every call takes well below a millisecond once warm, and answers undefined (or false) instead of throwing. */
 export interface Xenctrl {
   /** `libxenctrl.so.4.17` */
@@ -23,6 +34,7 @@ export interface Xenctrl {
   getCap(domid: number, scheduler: SchedulerName): Cap | undefined;
   /** The hypervisor does not check a credit1 cap's range: callers do. The weight is left as it is. */
   setCap(domid: number, scheduler: SchedulerName, cap: Cap): boolean;
+  readonly logDirty?: LogDirty;
   close(): void;
 }
 
@@ -32,7 +44,11 @@ export interface Xenctrl {
  */
 export const XENCTRL_VERSIONS = { run: ['4.17'], declaredTheSame: ['4.16', '4.18', '4.19', '4.20', '4.21'] } as const;
 
+/** XEN_DOMCTL_SHADOW_OP_* of public/domctl.h. */
+const SHADOW_OP_OFF = 0;
+const SHADOW_OP_ENABLE_LOGDIRTY = 2;
 const SHADOW_OP_PEEK = 12;
+const EINVAL = 22;
 
 /** The running hypervisor, `4.17`; undefined when this is not Xen. */
 export function runningXenVersion(folder = '/sys/hypervisor'): string | undefined {
@@ -104,6 +120,15 @@ function bind(koffi: Koffi, library: string): Xenctrl {
       sdom.writeUInt16LE(0, 0); // weight 0: unchanged, in both schedulers
       sdom.writeUInt16LE(capToXen(cap), 2);
       return !closed && scheduler !== 'other' && sched[scheduler].set(xch, domid, sdom) === 0;
+    },
+    logDirty: {
+      enable(domid) {
+        if (closed) return { errno: 0 };
+        if (Number(logdirty(xch, domid, SHADOW_OP_ENABLE_LOGDIRTY, null, 0, 0, null)) >= 0) return 'enabled';
+        const errno = koffi.errno();
+        return errno === EINVAL ? 'refused' : { errno };
+      },
+      disable: (domid) => !closed && Number(logdirty(xch, domid, SHADOW_OP_OFF, null, 0, 0, null)) >= 0,
     },
     close() {
       if (!closed) close(xch);

@@ -107,7 +107,7 @@ export function gatherJournals(directory: string): { readonly entries: readonly 
   }
   const entries: JournalFacts[] = [];
   const unreadable: string[] = [];
-  for (const name of names.filter((n) => /^(cap|tslice|logdirty)-.*\.json$/.test(n))) {
+  for (const name of names.filter((n) => /^(cap|tslice|balloon|logdirty)-.*\.json$/.test(n))) {
     const text = textOf(join(directory, name));
     const entry = text === undefined ? undefined : parseEntry(text);
     if (entry !== undefined && fileOf(entry) === name) entries.push({ entry, ownerAlive: isAlive(entry.owner) });
