@@ -12,6 +12,8 @@ export interface Step<State = unknown> {
   readonly intended: Cap;
   /** False once somebody else changed the cap. */
   readonly steering: boolean;
+  /** An abort was decided: it is not decided twice, and nothing else any more. */
+  readonly aborting?: Decision;
   readonly decision: Decision;
 }
 
@@ -40,11 +42,19 @@ export function stepper<State>(controller: Controller<State>, goal: Goal): Stepp
       const changed = observation.type === 'cap-changed';
       const steering = step.steering && !(changed && observation.by === 'other' && !sameCap(observation.cap, step.intended));
       const intended = changed ? observation.cap : step.intended;
+      if (step.aborting !== undefined) return { ...step, steering, intended, decision: whileAborting(step.aborting, observation) };
       const [state, wanted] = controller.decide(step.state, observation, goal);
       const decision = worthwhile(boundedDecision(wanted, observation, goal), intended, steering, goal);
-      return { state, steering, decision, intended: capAfter(decision, intended, goal) };
+      const aborting = decision.action === 'abort' ? { aborting: decision } : {};
+      return { state, steering, decision, intended: capAfter(decision, intended, goal), ...aborting };
     },
   };
+}
+
+/** The helper needs time to end; should it ask for the suspend or for a policy before, it gets the same answer. */
+function whileAborting({ reason }: Decision, observation: Observation): Decision {
+  if (observation.type === 'suspend-request') return { action: 'deny', reason };
+  return { action: observation.type === 'policy-query' ? 'abort' : 'hold', reason };
 }
 
 function capAfter(decision: Decision, intended: Cap, goal: Goal): Cap {

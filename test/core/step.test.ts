@@ -4,7 +4,7 @@ import type { Controller } from '../../src/core/controller.ts';
 import { because, type Decision } from '../../src/core/decision.ts';
 import type { Observation } from '../../src/core/observation.ts';
 import { stepper } from '../../src/core/step.ts';
-import { ms } from '../../src/core/units.ts';
+import { bytes, ms, pages } from '../../src/core/units.ts';
 import { goal } from './fixtures.ts';
 
 const reason = because('test', 'test');
@@ -35,6 +35,19 @@ function play(caps: readonly number[], observations: readonly Observation[], g =
 }
 
 describe('step', () => {
+  it('aborts once, and answers whatever is still asked in the same sense', () => {
+    const eager: Controller<number> = { ...scripted([]), decide: (i) => [i + 1, { action: 'abort', reason }] };
+    const steps = stepper(eager, goal());
+    const query: Observation = { type: 'policy-query', atMs: ms(3), when: 'before', round: 1, totalWritten: pages(1), bytesSent: bytes(1) };
+    const request: Observation = { type: 'suspend-request', atMs: ms(4), round: 1, bytesSent: bytes(1) };
+    let step = steps.initial;
+    const actions = [tick(1), tick(2), query, request].map((observation) => {
+      step = steps.next(step, observation);
+      return step.decision.action;
+    });
+    expect(actions).toEqual(['abort', 'hold', 'abort', 'deny']);
+    expect(step.decision.reason).toBe(reason);
+  });
   it('makes no call for a change that is not worth one, but always reaches the floor', () => {
     expect(play([60, 60, 59, 18], [tick(1), tick(2), tick(3), tick(4)])).toEqual(['set 60', 'hold test', 'hold test', 'set 18']);
   });

@@ -46,6 +46,12 @@ export function cutFrames(rest: Buffer, chunk: Buffer): { readonly frames: reado
   return { frames, rest: Buffer.from(all.subarray(at)) };
 }
 
+/** Whether the helper waits for an answer to this frame, whatever it says: types 3 to 8 and 10. */
+export function awaitsReply(frame: Buffer): boolean {
+  const type = frame.length < 4 ? 0 : u16(frame, 2);
+  return (type >= 3 && type <= 8) || type === TYPES.complete;
+}
+
 /** What one whole frame (with its length) says; never throws. */
 export function decodeFrame(frame: Buffer): Frame {
   try {

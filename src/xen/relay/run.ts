@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Readable, Writable } from 'node:stream';
-import { cutFrames, decodeFrame, encodeFrame, encodeReply, LOG_ERROR, LOG_WARNING } from './frames.ts';
+import { awaitsReply, cutFrames, decodeFrame, encodeFrame, encodeReply, LOG_ERROR, LOG_WARNING } from './frames.ts';
 import { type Deferred, decideSuspend, deferred, type Leave, type Stop } from './gate.ts';
 import { type Exit, FORWARDED, type Helper, type Job } from './helper.ts';
 import { CapKeeper } from './lift.ts';
@@ -20,6 +20,7 @@ import {
 } from './protocol.ts';
 import { Reporter } from './reporter.ts';
 import { type Event, eventOf, PHASE_INITIAL } from './rounds.ts';
+import { Signaller } from './signaller.ts';
 
 export interface RelayInputs {
   readonly job: Job;
@@ -60,6 +61,7 @@ export class Relay {
   readonly #self: RelayProcess;
   readonly #cap: CapKeeper;
   readonly #desk: PolicyDesk;
+  readonly #signaller: Signaller;
   #phase = PHASE_INITIAL;
   #stage: 'live' | 'asking' | 'suspending' | 'suspended' | 'over' = 'live';
   #gate: { readonly id: number; readonly leave: Deferred<Leave | 'lost'>; readonly stop: Deferred<Stop> } | undefined;
@@ -80,6 +82,7 @@ export class Relay {
     this.#link = linkOver(socket, { onMessage: (message) => this.#onMessage(message), onLost: () => this.#onLost() });
     this.#reporter = new Reporter(this.#link, helper, job, xen, self);
     this.#desk = new PolicyDesk((event) => this.#reporter.tell(event));
+    this.#signaller = new Signaller((signal) => helper.process.kill(signal), helper.says);
     for (const signal of FORWARDED) self.on(signal, () => this.#onSignal(signal));
     this.#connectPipes();
     if (helper.policy === undefined) this.#reporter.greet(policyMissing);
@@ -88,6 +91,7 @@ export class Relay {
 
   /** Passes on the helper's last words, tells the server how it ended, and settles once that is sent. */
   async end(exit: Exit): Promise<void> {
+    this.#signaller.close();
     this.#outgoing.push(this.#rest);
     this.#forward();
     this.#stage = 'over';
@@ -110,6 +114,7 @@ export class Relay {
     stdin.on('error', () => hears.end());
     hears.on('error', () => undefined);
     stdin.pipe(hears);
+    stdin.on('data', (chunk: Buffer) => this.#signaller.answered(chunk.length));
   }
 
   #connectPolicy(): void {
@@ -140,6 +145,7 @@ export class Relay {
     this.#rest = cut.rest;
     for (const bytes of cut.frames) this.#onFrame(bytes);
     this.#forward();
+    this.#signaller.read(chunk.length);
     this.#pause();
     this.#tellProgress();
   }
@@ -147,7 +153,7 @@ export class Relay {
   #pause(): void {
     const event = this.#progress;
     // Node hands over one chunk at a time: with more of them waiting, what was just read is no news.
-    if (event?.type !== 'progress' || this.#helper.says.readableLength > 0) return;
+    if (event?.type !== 'progress' || this.#helper.says.readableLength > 0 || this.#signaller.waiting) return;
     const pauseMs = pauseFor(event.pagesSent, event.pagesToSend, performance.now() - this.#roundAtMs);
     if (pauseMs === 0) return;
     this.#helper.says.pause();
@@ -179,6 +185,7 @@ export class Relay {
 
   #onFrame(bytes: Buffer): void {
     const frame = decodeFrame(bytes);
+    if (awaitsReply(bytes)) this.#signaller.asked();
     if (frame.type === 'suspend' && this.#stage === 'live') {
       this.#closeRound();
       void this.#onSuspend(bytes);
@@ -217,6 +224,7 @@ export class Relay {
       // What follows is the helper's own clean-up.
       this.#stage = 'over';
       this.#helper.hears.write(encodeReply(0));
+      this.#signaller.answered(4);
     } else {
       this.#stage = 'suspending';
       this.#outgoing.push(bytes);
@@ -229,7 +237,7 @@ export class Relay {
 
   #onSuspended(): void {
     if (this.#stage === 'suspending') this.#stage = 'suspended';
-    if (this.#abortWhenSuspended) this.#helper.process.kill('SIGTERM');
+    if (this.#abortWhenSuspended) this.#signaller.send('SIGTERM');
   }
 
   #onMessage(message: ServerMessage): void {
@@ -263,13 +271,13 @@ export class Relay {
     else if (this.#stage === 'suspending') this.#abortWhenSuspended = true;
     else if (this.#stage !== 'over') {
       this.#say(LOG_ERROR, reason);
-      this.#helper.process.kill('SIGTERM');
+      this.#signaller.send('SIGTERM');
     }
   }
 
   #onSignal(signal: NodeJS.Signals): void {
     if (this.#stage === 'asking') this.#gate?.stop.settle({ reason: `the migration was told to end (${signal})`, by: 'signal' });
-    else this.#helper.process.kill(signal);
+    else this.#signaller.send(signal);
   }
 
   #onLost(): void {
