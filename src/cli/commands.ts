@@ -4,6 +4,7 @@ import { withConfigOption } from './config-option.ts';
 import { doctorCommand } from './doctor.ts';
 import type { Exit } from './main.ts';
 import { migrateCommand } from './migrate.ts';
+import { probeCommand } from './probe.ts';
 import { reportCommand } from './report.ts';
 import { restoreCommand } from './restore.ts';
 import { simulateCommand } from './simulate.ts';
@@ -18,6 +19,7 @@ export const commandModules = (exit: Exit): readonly CommandModule[] =>
     simulateCommand(exit),
     restoreCommand(exit),
     doctorCommand(exit),
+    probeCommand(exit),
     replayCommand(exit),
     explainCommand(exit),
     reportCommand(exit),

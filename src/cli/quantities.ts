@@ -1,5 +1,5 @@
 import { XthrottleError } from '../core/errors.ts';
-import { type Ms, ms } from '../core/units.ts';
+import { type BytesPerSecond, bytesPerSecond, type Ms, ms } from '../core/units.ts';
 
 const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
@@ -38,4 +38,27 @@ export function parsePairs(option: string, texts: readonly string[]): Readonly<R
       return [match[1] as string, Number(match[2])];
     }),
   );
+}
+
+const BYTES_PER_SECOND: Readonly<Record<string, number>> = {
+  'kbit/s': 1e3 / 8,
+  'mbit/s': 1e6 / 8,
+  'gbit/s': 1e9 / 8,
+  'kb/s': 1e3,
+  'mb/s': 1e6,
+  'gb/s': 1e9,
+  'kib/s': 1024,
+  'mib/s': 1024 ** 2,
+  'gib/s': 1024 ** 3,
+};
+
+/** A transfer rate with its unit: `1Gbit/s`, `800Mbit/s`, `110MB/s`, `90MiB/s`. Throws XthrottleError('usage') for anything else. */
+export function parseBandwidth(option: string, text: string): BytesPerSecond {
+  const [, number = '', unit = ''] = /^(\d+(?:\.\d+)?)\s*([a-z]+\/s)$/i.exec(text.trim()) ?? [];
+  const factor = BYTES_PER_SECOND[unit.toLowerCase()];
+  const value = factor === undefined ? Number.NaN : Number(number) * factor;
+  if (value > 0 && Number.isFinite(value)) return bytesPerSecond(value);
+  throw new XthrottleError('usage', `${option} expects a rate with a unit, got ${JSON.stringify(text)}`, {
+    hint: `say for example ${option} 1Gbit/s, 800Mbit/s or 110MB/s`,
+  });
 }

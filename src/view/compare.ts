@@ -73,7 +73,8 @@ export function compare(columns: readonly Compared[]): readonly string[] {
   return aligned(rows);
 }
 
-function aligned(rows: readonly (readonly string[])[]): readonly string[] {
+/** Cells in columns, each as wide as its widest. */
+export function aligned(rows: readonly (readonly string[])[]): readonly string[] {
   const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((cells) => columnsOf(cells[i] ?? ''))));
   return rows.map((cells) =>
     cells

@@ -1,0 +1,70 @@
+import { XthrottleError } from '../core/errors.ts';
+import type { GoalOptions } from '../core/options.ts';
+import { type Ms, ms } from '../core/units.ts';
+import { preflight } from '../xen/domain.ts';
+import { openXenctrl, runningXenVersion } from '../xen/libxenctrl.ts';
+import { loadPair } from '../xen/pair-store.ts';
+import { probeDomain } from '../xen/probe.ts';
+import { findPolicy } from '../xen/relay/policy-channel.ts';
+import { createXl } from '../xen/xl.ts';
+import type { Watched } from './run-probe.ts';
+
+export interface WatchOptions {
+  readonly wanted: string;
+  readonly durationMs: Ms;
+  readonly signal: AbortSignal;
+  readonly options: GoalOptions;
+  readonly destination: string | undefined;
+  readonly say: (text: string) => void;
+}
+
+/** Live rounds before stock libxenguest suspends. */
+const STOCK_ROUNDS = 5;
+/** A lift through libxenctrl, as the real host reckons it. */
+const LIFT_LIBRARY_MS = ms(4);
+
+/** Watches one domain of this host. Throws XthrottleError when that cannot begin. */
+export async function watchXenDomain({ wanted, durationMs, signal, options, destination, say }: WatchOptions): Promise<Watched> {
+  const domain = await preflight(wanted, createXl());
+  const opened = await openXenctrl();
+  if ('reason' in opened) {
+    throw new XthrottleError('noXl', `a probe looks through libxenctrl, and that cannot be used: ${opened.reason}`, {
+      hint: 'xthrottle doctor',
+    });
+  }
+  const { facts, scheduler, xlCallMs, tsliceMs, type } = domain;
+  try {
+    const probed = await probeDomain({ domain: facts, xenctrl: opened.xc, durationMs, signal, note: say });
+    const fast = opened.xc.getCap(facts.domid, scheduler) !== undefined;
+    const policy = 'preload' in findPolicy(runningXenVersion());
+    const { released } = probed;
+    const notes = [
+      ...(released.result === 'off' ? [] : [released.text]),
+      ...(probed.ended === 'domain' ? ['the domain went away, or Xen stopped answering: what was seen until then counts'] : []),
+      ...(type === 'hvm' ? ['what the device model of an HVM guest writes for it is not counted'] : []),
+      ...(policy ? [] : ['without the policy object there are five rounds, as stock Xen has them']),
+    ];
+    if (released.result === 'failed') say(`LOG-DIRTY IS STILL ON: ${released.text}\n  → xthrottle restore`);
+    return {
+      looks: probed.looks,
+      lookShare: probed.lookShare,
+      domain: facts,
+      capabilities: {
+        peek: true,
+        policy,
+        ...(policy ? {} : { roundsMax: STOCK_ROUNDS }),
+        actuator: scheduler !== 'other',
+        actuatorLatencyMs: fast ? xlCallMs : ms(2 * xlCallMs),
+        liftLatencyMs: fast ? LIFT_LIBRARY_MS : ms(2 * xlCallMs),
+        scheduler,
+        tsliceMs,
+      },
+      options,
+      pair: await loadPair(destination ?? ''),
+      notes,
+      ...(released.result === 'failed' && probed.ended !== 'domain' ? { exit: 'capNotRestored' as const } : {}),
+    };
+  } finally {
+    opened.xc.close();
+  }
+}
