@@ -1,10 +1,11 @@
 import type { Argv, CommandModule } from 'yargs';
-import { EXIT_CODES } from '../core/errors.ts';
+import { EXIT_CODES, XthrottleError } from '../core/errors.ts';
 import type { Exit } from './main.ts';
 
 interface Arguments {
   readonly domain?: string | undefined;
   readonly all: boolean;
+  readonly 'log-dirty': boolean;
   readonly json: boolean;
   readonly textfile?: string | undefined;
 }
@@ -17,6 +18,11 @@ export const restoreCommand = (exit: Exit): CommandModule<object, Arguments> => 
     args
       .positional('domain', { type: 'string', describe: 'only this domain: name, domid or UUID' })
       .option('all', { type: 'boolean', default: false, describe: 'also what a living xthrottle holds; it then lets go of the domain' })
+      .option('log-dirty', {
+        type: 'boolean',
+        default: false,
+        describe: "turn off DOMAIN's log-dirty mode too, whoever left it on; never under a migration",
+      })
       .option('textfile', {
         type: 'string',
         requiresArg: true,
@@ -25,9 +31,16 @@ export const restoreCommand = (exit: Exit): CommandModule<object, Arguments> => 
       .option('json', { type: 'boolean', default: false, describe: 'one JSON object a line' })) as unknown as (
     args: Argv,
   ) => Argv<Arguments>,
-  handler: async ({ domain, all, json, textfile }) => {
-    const [{ isLeft, restoreLeftovers }, { createXl }] = await Promise.all([import('../xen/restore.ts'), import('../xen/xl.ts')]);
-    const outcomes = await restoreLeftovers({ xl: createXl(), all, ...(domain === undefined ? {} : { domain }) });
+  handler: async ({ domain, all, json, textfile, 'log-dirty': logDirty }) => {
+    if (logDirty && domain === undefined)
+      throw new XthrottleError('usage', '--log-dirty needs a domain', { hint: 'xthrottle restore DOMAIN --log-dirty' });
+    const [{ isLeft, restoreLeftovers, restoreLogDirtyOf }, { createXl }] = await Promise.all([
+      import('../xen/restore.ts'),
+      import('../xen/xl.ts'),
+    ]);
+    const xl = createXl();
+    const left = await restoreLeftovers({ xl, all, ...(domain === undefined ? {} : { domain }) });
+    const outcomes = domain === undefined || !logDirty ? left : [...left, await restoreLogDirtyOf(domain, xl)];
     for (const outcome of outcomes) {
       process.stdout.write(
         json

@@ -48,8 +48,8 @@ export interface Rehearsal {
   readonly capPercentMin: number;
   /** Longest stall of its caps, by law. */
   readonly stallMaxMs: Ms;
-  /** Full-speed work withheld. */
-  readonly lostMs: Ms;
+  /** CPU time withheld. */
+  readonly lostCpuMs: Ms;
   /** The target would be met. */
   readonly feasible: boolean;
 }
@@ -183,7 +183,7 @@ class Stage<State> {
       bytesSent: wireBytes(pages(this.#sentPages + (outcome === 'migrates' ? dirty : 0))),
       capPercentMin: this.#capMin,
       stallMaxMs: this.#capMin === 0 ? ms(0) : stallOf(this.#capMin, activeVcpus, scheduler, tsliceMs),
-      lostMs: ms(this.#atMs - this.#workMs),
+      lostCpuMs: ms(((this.#atMs - this.#workMs) * this.#r.demandPercent) / 100),
       feasible: outcome === 'migrates' && target,
     };
   }

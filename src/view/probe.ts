@@ -69,7 +69,7 @@ function migrationLines({ rate, rateAssumed, targetMs, controller, stock, ours }
     both('downtime', (r) => (r.outcome === 'migrates' ? showRange(r.downtimeMs) : '-')),
     both('lowest cap', (r) => showXenCap(r.capPercentMin)),
     both('longest stall by cap', (r) => (r.stallMaxMs === 0 ? 'none' : showMs(r.stallMaxMs))),
-    both('lost work', (r) => `${showMs(r.lostMs)} of full speed`),
+    both('lost work', (r) => `${showMs(r.lostCpuMs)} of CPU time`),
     both('time', (r) => showMs(r.totalMs)),
     both('sent', (r) => showBytes(r.bytesSent)),
     both('target met', (r) => (r.feasible ? 'yes' : 'no')),

@@ -1,5 +1,4 @@
 import { messageOf } from '../core/errors.ts';
-import type { LogDirtyEntry } from './journal-entry.ts';
 import { type LogDirty, openXenctrl } from './libxenctrl.ts';
 import { startTicksOf } from './owner.ts';
 import { parseDomains } from './parse-domains.ts';
@@ -80,15 +79,15 @@ export function releaseLogDirty(domain: Logged, logDirty: LogDirty, system: Rele
 const wordsOf = ({ kind }: SaveProcess): string =>
   kind === 'toolstack' ? 'an xl that migrates or saves it' : kind === 'save' ? 'a save helper' : "another toolstack's save helper";
 
-/** What restore reports of a log-dirty entry. */
+/** What restore reports of a domain's log-dirty mode. */
 export interface LogDirtyRestored {
   readonly verdict: 'restored' | 'gone' | 'in-use' | 'failed';
   readonly text: string;
 }
 
-/** Turns log-dirty off where a dead probe left it on: only for the very domain (domid and UUID), and not under a migration. Never throws. */
+/** Turns log-dirty off where something that is dead left it on: only for the very domain (domid and UUID), and not under a migration. Never throws. */
 export async function restoreLogDirty(
-  entry: LogDirtyEntry,
+  entry: Logged,
   xl: RunXl,
   open = openXenctrl,
   system?: ReleaseSystem,
@@ -96,7 +95,7 @@ export async function restoreLogDirty(
   try {
     const domains = parseDomains(await xlOutput(xl, ['list', '-l']));
     if (!domains.some(({ domid, uuid }) => domid === entry.domid && uuid === entry.uuid))
-      return { verdict: 'gone', text: 'the domain that was probed is not here any more, and its log-dirty mode with it' };
+      return { verdict: 'gone', text: 'the domain is not here any more, and its log-dirty mode went with it' };
     const opened = await open();
     if ('reason' in opened)
       return { verdict: 'failed', text: `log-dirty may still be on, and libxenctrl cannot be used: ${opened.reason}` };

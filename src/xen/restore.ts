@@ -2,10 +2,19 @@ import { capFromXen, capToXen, showCap } from '../core/cap.ts';
 import { messageOf } from '../core/errors.ts';
 import { memSetArgs, restoreTarget } from './balloon-target.ts';
 import { isCapping, readCap, writeCap, writeCapArgs } from './cap-calls.ts';
+import { findDomain } from './domain.ts';
 import { isTaken, type JournalFs, type JournalListing, readJournals, removeEntry, stateDirectory } from './journal.ts';
-import { type BalloonEntry, type CapEntry, fileOf, type JournalEntry, type LogDirtyEntry, type TsliceEntry } from './journal-entry.ts';
+import {
+  type BalloonEntry,
+  type CapEntry,
+  fileOf,
+  JOURNAL_VERSION,
+  type JournalEntry,
+  type LogDirtyEntry,
+  type TsliceEntry,
+} from './journal-entry.ts';
 import { type LogDirtyRestored, restoreLogDirty } from './log-dirty.ts';
-import { isAlive, type Owner, sameOwner } from './owner.ts';
+import { isAlive, type Owner, sameOwner, thisProcess } from './owner.ts';
 import { parseDomainRows } from './parse.ts';
 import { type DomainConfig, parseDomains } from './parse-domains.ts';
 import { settleTslice } from './tslice-pool.ts';
@@ -119,11 +128,11 @@ async function restoreEntry(entry: JournalEntry, directory: string, options: Res
   // After a pause the domain may be another xthrottle's, with a journal of its own.
   const taken = () => isTaken(directory, entry, options.fs);
   const restoreOnce = () => restoreOf(entry, directory, options);
-  let result = await restoreOnce();
+  let result = await outwaited(entry, await restoreOnce(), options);
   for (let attempt = 1; attempt < (options.attempts ?? ATTEMPTS) && result.verdict === 'failed'; attempt++) {
     await sleep(RETRY_MS * 2 ** Math.min(attempt - 1, 6));
     if ((await taken()) === true) return outcome(entry, 'owner-alive', null, null, 'another xthrottle has taken it over');
-    result = await restoreOnce();
+    result = await outwaited(entry, await restoreOnce(), options);
   }
   if (options.settleMs !== undefined && result.verdict !== 'failed' && entry.kind !== 'logdirty') {
     await sleep(options.settleMs);
@@ -133,6 +142,14 @@ async function restoreEntry(entry: JournalEntry, directory: string, options: Res
   }
   if (result.verdict !== 'failed' && result.verdict !== 'in-use' && (await taken()) === false) await forget(entry, directory, options.fs);
   return result;
+}
+
+/** While a call of xl hangs that the dead process could not end, its cap may still come into force: then nothing is done yet. */
+async function outwaited(entry: JournalEntry, result: RestoreOutcome, options: RestoreOptions): Promise<RestoreOutcome> {
+  const hanging = entry.kind === 'cap' ? entry.lingering?.find(options.lives ?? isAlive) : undefined;
+  if (hanging === undefined || result.verdict === 'failed' || result.verdict === 'gone') return result;
+  const text = `${result.text}; but a call of xl (pid ${hanging.pid}) hangs in the hypervisor and may still change it`;
+  return { ...failed(entry, result.before, text), after: result.after, hint: 'when that has ended: xthrottle restore' };
 }
 
 /** An entry that stays is harmless: its values are not in force, and the next restore finds that out. */
@@ -254,6 +271,15 @@ async function restoreBalloonEntry(entry: BalloonEntry, xl: RunXl): Promise<Rest
         `its memory target is ${mib(result.before)}, which is not ours: it stays`,
       );
   }
+}
+
+/**
+ * Turns log-dirty off for the domain that `wanted` means (domid, name or UUID), whoever left it on: a killed migration leaves no journal.
+ * Throws XthrottleError('noDomain').
+ */
+export async function restoreLogDirtyOf(wanted: string, xl: RunXl): Promise<RestoreOutcome> {
+  const { domid, uuid, name } = findDomain(parseDomains(await xlOutput(xl, ['list', '-l'])), wanted);
+  return restoreLogDirtyEntry({ v: JOURNAL_VERSION, kind: 'logdirty', domid, uuid, name, owner: thisProcess() }, { xl });
 }
 
 async function restoreLogDirtyEntry(entry: LogDirtyEntry, options: RestoreOptions): Promise<RestoreOutcome> {
