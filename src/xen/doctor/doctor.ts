@@ -96,18 +96,18 @@ async function examineXen(options: DoctorOptions, version: string | undefined): 
           guests,
         });
   if ('xc' in opened) await new Promise((resolve) => setTimeout(resolve, Math.max(0, PEEKS_APART_MS - (performance.now() - peekedAt))));
-  const grown = 'xc' in opened ? grownSince(before, peekAll(opened.xc, guests), guests) : [];
+  const grown = 'xc' in opened ? grownSince(before, peekAll(opened.xc, guests), guests) : undefined;
   if ('xc' in opened) opened.xc.close();
   return [...findings, ...(await logDirty(grown, guests, running, options)), ...destination];
 }
 
 async function logDirty(
-  grown: readonly LogDirtyFacts[],
+  grown: readonly LogDirtyFacts[] | undefined,
   guests: readonly DomainConfig[],
   running: readonly SaveProcess[],
   { xl, deep }: DoctorOptions,
 ): Promise<readonly Finding[]> {
-  if (deep !== true) return judgeLogDirty(grown, running, false);
+  if (deep !== true) return judgeLogDirty(grown ?? [], running, grown === undefined ? 'not-at-all' : 'peeks');
   try {
     const said = await askLogDirty(xl);
     const facts = guests.map(({ domid, name, uuid }): LogDirtyFacts => {
@@ -119,7 +119,7 @@ async function logDirty(
       missing === 0
         ? []
         : [note('log-dirty', `Xen's console ring was too short for ${missing} of the domains`, 'boot Xen with a larger conring_size')];
-    return [...judgeLogDirty(facts, running, true), ...cut];
+    return [...judgeLogDirty(facts, running, 'dump'), ...cut];
   } catch (error) {
     return [warning('log-dirty', `--deep did not work: ${messageOf(error)}`, 'xl debug-keys q; xl dmesg')];
   }

@@ -27,7 +27,9 @@ export async function gatherDestination(host: string, command = 'ssh'): Promise<
   });
   const { stdout, stderr, timedOut, exitCode, shortMessage } = await child;
   if (!stdout.includes(MARK)) {
-    const why = timedOut ? `no answer within ${TIMEOUT_MS / 1000} s` : (lastErrorLine(stderr) ?? shortMessage ?? `exit code ${exitCode}`);
+    const why = timedOut
+      ? `no answer within ${TIMEOUT_MS / 1000} s`
+      : (lastErrorLine(stderr.replaceAll('\r', '')) ?? shortMessage ?? `exit code ${exitCode}`);
     return { reached: false, host, text: why };
   }
   return readDestination(host, stdout, firstAt ?? { wallMs: Date.now(), afterMs: performance.now() - startedAt });

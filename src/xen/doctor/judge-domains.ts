@@ -44,21 +44,34 @@ export interface LogDirtyFacts {
   readonly state: 'on' | 'off' | 'unknown';
 }
 
-export function judgeLogDirty(facts: readonly LogDirtyFacts[], running: readonly SaveProcess[], deep: boolean): readonly Finding[] {
+/** `how`: by Xen's own dump, by two peeks, or not at all (no libxenctrl). */
+export function judgeLogDirty(
+  facts: readonly LogDirtyFacts[],
+  running: readonly SaveProcess[],
+  how: 'dump' | 'peeks' | 'not-at-all',
+): readonly Finding[] {
   const check = 'log-dirty';
+  if (how === 'not-at-all')
+    return [note(check, 'domains left with log-dirty on are not seen without libxenctrl; Xen itself knows', 'xthrottle doctor --deep')];
   const left = facts.filter((domain) => domain.state === 'on' && !running.some((run) => mayBeSaving(run, domain)));
-  if (left.length === 0) {
-    const unsure = facts.some(({ state }) => state === 'unknown');
-    if (deep || !unsure) return [ok(check, deep ? 'on for no domain without a migration (as Xen says)' : 'no guest here')];
-    return [ok(check, 'no dirty count grows without a migration; --deep asks Xen itself')];
+  if (left.length > 0) {
+    return left.map(({ domid, name }) =>
+      warning(
+        check,
+        `${printable(name)}: Xen logs its dirty pages though no migration runs, which costs it speed (left by a migration or a probe that was killed)`,
+        `its next migration ends that; at once: xthrottle restore ${domid} --log-dirty`,
+      ),
+    );
   }
-  return left.map(({ domid, name }) =>
-    warning(
+  if (how === 'dump') return [ok(check, 'on for no domain without a migration, as Xen says')];
+  return [
+    ok(
       check,
-      `${printable(name)}: Xen logs its dirty pages though no migration runs, which costs it speed (left by a migration or a probe that was killed)`,
-      `its next migration ends that; at once: xthrottle restore ${domid} --log-dirty`,
+      facts.length === 0
+        ? 'no guest is here'
+        : 'no dirty count grows without a migration (a count that stands still says little: --deep asks Xen)',
     ),
-  );
+  ];
 }
 
 /** The kernel's own clock state, and how the wall clock ran against the monotonic one while we looked. */
