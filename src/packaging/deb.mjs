@@ -74,6 +74,10 @@ const importBuilt = (name) => import(resolve('dist/src', name));
 async function program() {
   run(process.execPath, [`${here}/bundle.mjs`, at(LIB), '--whole']);
   write(`${LIB}/package.json`, `${JSON.stringify({ name: manifest.name, version, type: 'module', license: manifest.license })}\n`);
+  // What is started here is started by the runtime that lies here: it is no program of its own.
+  write(`${LIB}/dist/src/cli/bin.js`, readFileSync(at(`${LIB}/dist/src/cli/bin.js`), 'utf8').replace(/^#!.*\n/, ''));
+  for (const name of ['LICENSE', 'dist/src/xen/relay/policy.c']) rmSync(at(`${LIB}/${name}`), { force: true });
+  run('find', [at(LIB), '-type', 'd', '-empty', '-delete']);
   copy(node, `${LIB}/node`, 0o755);
   if (has('strip')) run('strip', ['--strip-unneeded', at(`${LIB}/node`)]);
   // The front looks for it beside itself.

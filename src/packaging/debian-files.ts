@@ -1,3 +1,5 @@
+import { wrapped } from './text.ts';
+
 export interface Bundled {
   readonly name: string;
   readonly version: string;
@@ -6,28 +8,46 @@ export interface Bundled {
   readonly text?: string;
 }
 
-const OURS = `Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
-Upstream-Name: xthrottle
-Comment: The package holds the runtime and the libraries that xthrottle is built with; each has its own licence below.
-
-Files: *
-Copyright: the authors of xthrottle
-License: Apache-2.0
- On Debian systems the text of the Apache License, version 2.0, is in
- /usr/share/common-licenses/Apache-2.0.
-`;
-
-/** debian/copyright, machine-readable: ours, then everything that is bundled, with the licence texts as their makers wrote them. */
-export function copyright(inside: {
+export interface Inside {
   readonly packages: readonly Bundled[];
   readonly runtime: { readonly version: string; readonly text: string };
-}): string {
-  const packages = inside.packages.map(
-    ({ name, version, license, text }) =>
-      `Files: ${name === 'koffi' ? 'usr/lib/xthrottle/node_modules/*' : 'usr/lib/xthrottle/dist/*'}\nCopyright: see the text below\nLicense: ${license} of ${name}\nComment: ${name} ${version}\n${block(text ?? `${license}, as its package.json says.`)}`,
-  );
-  const runtime = `Files: usr/lib/xthrottle/node\nCopyright: Node.js contributors, and others named in the text below\nLicense: Node.js\nComment: Node.js ${inside.runtime.version}, https://nodejs.org\n${block(inside.runtime.text)}`;
-  return [OURS, ...packages, runtime].join('\n');
+}
+
+const APACHE = 'On Debian systems the text of the Apache License, version 2.0, is in\n/usr/share/common-licenses/Apache-2.0.';
+const APART = '/usr/lib/xthrottle/node_modules';
+
+/** debian/copyright, machine-readable: ours, then everything that is bundled, with the licence texts as their makers wrote them. */
+export function copyright({ packages, runtime }: Inside): string {
+  const apart = (name: string) => packages.filter((one) => one.name === name);
+  const within = packages.filter(({ name }) => name !== 'koffi' && name !== 'uplot');
+  return [
+    'Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\nUpstream-Name: xthrottle\n',
+    filesOf('*', [], 'Apache-2.0'),
+    filesOf('/usr/lib/xthrottle/dist/*', within, 'Apache-2.0'),
+    filesOf(`${APART}/uplot/*`, apart('uplot')),
+    filesOf(`${APART}/koffi/*\n ${APART}/@koromix/*`, apart('koffi')),
+    filesOf('/usr/lib/xthrottle/node', [{ name: 'Node.js', version: runtime.version, license: 'Node.js' }]),
+    `License: Apache-2.0\n${block(APACHE)}`,
+    ...packages
+      .filter(({ license }) => license !== 'Apache-2.0')
+      .map((one) => `License: ${licenseOf(one)}\n${block(one.text ?? `${one.license}, as its package.json says.`)}`),
+    `License: Node.js\n${block(runtime.text)}`,
+  ].join('\n');
+}
+
+/** Each text names its own holders, so each is a licence of its own; Debian has the Apache License itself. */
+const licenseOf = ({ name, license }: Bundled): string =>
+  license === 'Apache-2.0' || license === name ? license : `${license}-of-${name.replace(/^@/, '').replace('/', '-')}`;
+
+function filesOf(files: string, packages: readonly Bundled[], ...also: readonly string[]): string {
+  const comment = packages.map(({ name, version }) => `${name} ${version}`).join(', ');
+  return [
+    `Files: ${files}`,
+    `Copyright: ${packages.length === 0 ? 'the authors of xthrottle' : 'those named in the licences'}`,
+    `License: ${[...new Set([...also, ...packages.map(licenseOf)])].join(' and ')}`,
+    ...(comment === '' ? [] : [`Comment: ${comment}`]),
+    '',
+  ].join('\n');
 }
 
 /** As the value of a field: lines indented, an empty one as a dot. */
@@ -45,7 +65,7 @@ export function debianChangelog(
 ): string {
   const newest = markdown.split(/^## .*$/m)[1] ?? '';
   const items = [...newest.matchAll(/^- ((?:.|\n(?! *\n|- |#))*)/gm)].map((match) => (match[1] ?? '').replace(/\s+/g, ' ').trim());
-  const lines = items.map((item) => `  * ${item}`);
+  const lines = items.flatMap((item) => wrapped(item, 74).map((line, index) => (index === 0 ? `  * ${line}` : `    ${line}`)));
   const [day, date, month, year, time] = about.date.toUTCString().replace(',', '').split(' ');
   return [
     `xthrottle (${about.version}) unstable; urgency=medium`,
