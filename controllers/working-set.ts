@@ -64,7 +64,7 @@ export const workingSet: Controller<WorkingSetState> = {
     }
     const plateau = plateauOf(before, observation, guest);
     const view = outlook(guest, track, goal, before.falling, before.patience.rateBest, plateau);
-    const waits = view?.calm !== undefined && worthWaiting(before.patience, view.calm, view.course, view.start, guest, track);
+    const waits = view?.calm !== undefined && worthWaiting(before.patience, view.calm, view, guest, track, before.falling);
     const elapsedMs = before.plannedAtMs === 0 ? 0 : track.atMs - before.plannedAtMs;
     const patience = bide(before.patience, track, elapsedMs, waits);
     const stuck = progress(before, observation, guest, goal);
@@ -97,5 +97,5 @@ function answer(state: WorkingSetState, observation: Observation, view: Outlook 
   const late = outOfTime(state, view, goal);
   if (late !== undefined) return [state, late];
   if (observation.type === 'policy-query') return [state, atPolicy(state, observation, view, goal)];
-  return settled(steer(state, observation, view, goal), observation, goal);
+  return settled(steer(state, observation, view, goal), observation, view, goal);
 }

@@ -29,6 +29,8 @@ export interface GuestView {
   readonly round: number;
   readonly roundAtMs: number;
   readonly workAtRound: number;
+  /** How far off that may be, ms: no CPU time is read at a round's start. */
+  readonly doubtMs: number;
   /** Pages this round sends, as far as we believe the count. */
   readonly pagesToSend: number;
   /** The last look at the dirty count in this round. */
@@ -45,6 +47,7 @@ export const NEW_GUEST: GuestView = {
   round: -1,
   roundAtMs: 0,
   workAtRound: 0,
+  doubtMs: 0,
   pagesToSend: 0,
   speedBefore: 1,
   looks: 0,
@@ -124,7 +127,7 @@ function measured(guest: GuestView, cpuMs: number, before: Track, goal: Goal): G
 function looked(guest: GuestView, pages: number, goal: Goal): GuestView {
   const workMs = workInRound(guest);
   const timeMs = timeInRound(guest);
-  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: false, held: isHeld(workMs, timeMs) };
+  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: false, ...howKnown(guest, workMs, timeMs) };
   const curve = trusted(guest, point, goal) ? learn(guest.curve, point) : guest.curve;
   return { ...guest, curve, look: { pages, workMs, timeMs }, looks: guest.looks + 1 };
 }
@@ -139,22 +142,36 @@ const ON_TIME_SLICES = 1.2;
 export const onTimeMs = (guest: GuestView, goal: Goal): number =>
   (ON_TIME_SLICES * goal.capabilities.tsliceMs * 100 * goal.domain.activeVcpus) / Math.max(100, demandOf(guest, goal));
 
-/** While the guest is parked and let run in turn, its work in a short time is a matter of luck: what it did before is not blurred so. */
-const isHeld = (workMs: number, timeMs: number): boolean => workMs < 0.98 * timeMs;
+/** Of a round's work, what CPU time may not have confirmed yet. */
+const UNCONFIRMED = 0.15;
+
+/**
+ * While the guest is parked and let run in turn, its work in a short time is a matter of luck: what it did before is not blurred so, and CPU
+ * time says what it was.
+ */
+function howKnown(guest: GuestView, workMs: number, timeMs: number): Pick<CurvePoint, 'held' | 'measured'> {
+  const held = workMs < 0.98 * timeMs;
+  const confirmed = guest.cpu !== undefined && guest.workMs - guest.cpu.workMs <= UNCONFIRMED * workMs;
+  return { held, measured: !held || confirmed };
+}
+
+/** Of the work since the last CPU time before a round's start, so much may be put on its wrong side. */
+const MISPLACED = 0.05;
 
 const trusted = (guest: GuestView, point: CurvePoint, goal: Goal): boolean =>
-  !point.held || point.workMs >= ON_TIMES * onTimeMs(guest, goal);
+  !point.held || point.workMs >= ON_TIMES * (onTimeMs(guest, goal) + guest.doubtMs);
 
 function entered(guest: GuestView, round: number, counted: number, goal: Goal): GuestView {
   const populated: number = goal.domain.populatedPages;
   const { look: _, ...rest } = guest;
-  const fresh = { ...rest, round, roundAtMs: guest.atMs, workAtRound: guest.workMs };
+  const doubtMs = guest.cpu === undefined ? 0 : MISPLACED * Math.max(0, guest.workMs - guest.cpu.workMs);
+  const fresh = { ...rest, round, roundAtMs: guest.atMs, workAtRound: guest.workMs, doubtMs };
   if (round === 0 || guest.round < 0) return { ...fresh, pagesToSend: Math.min(counted, populated) };
   const workMs = workInRound(guest);
   const timeMs = timeInRound(guest);
   const expected = round === 1 && guest.look !== undefined ? dirtyIn(guest, shapeOf(guest.curve)) : populated;
   const pages = Math.min(populated, counted > EXCESS * expected + EXCESS_PAGES ? expected : counted);
-  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: true, held: isHeld(workMs, timeMs) };
+  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: true, ...howKnown(guest, workMs, timeMs) };
   return {
     ...fresh,
     ...(guest.cpu === undefined && point.held ? inferred(guest, point, goal) : {}),

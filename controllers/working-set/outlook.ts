@@ -46,14 +46,28 @@ const FEAR: Readonly<Record<number, number>> = { 1: 1, 2: 1, 3: 0.8 };
 const ahead = (guest: GuestView, goal: Goal): number => (slewOf(goal) > 0 ? 1 : 0) + (goal.capabilities.peek && guest.looks > 0 ? 0 : 2);
 /** Where rounds can be added there is no last chance to miss: with so many left the likely is enough, … */
 const MANY_ROUNDS = 5;
-/** … and in so many first rounds the guest, who may be unusually busy, could calm down to this share. */
-const CALMS_ROUNDS = 4;
+/**
+ * Nobody knows at first whether this is how the guest is or a phase of it: before the second round is nearly over it may calm down to
+ * this share, …
+ */
+const MAY_CALM_EARLY = 0.3;
+const NEARLY_OVER = 0.2;
+/** … and as long as there are more than so many rounds left later to that one. */
+const CALMS_ROUNDS = 2;
 const MAY_CALM = 0.6;
 /** Phases and noise move what the curve says from one round to the next by about so much (log scale). */
 const DRIFT = 0.05;
 /** A verdict in the last rounds would come hardly earlier than the suspend request: there only a target missed by this factor counts. */
 const LATE_ROUNDS = 2;
 const LATE_FACTOR = 3;
+
+/** How calm the guest may become, as a share of how it is. The end of the second round is the time to judge, where no rounds can be added. */
+function mayCalm(guest: GuestView, track: Track, left: number, unhurried: boolean): number {
+  const sent = track.rounds.at(-1)?.pagesSent ?? 0;
+  if (guest.round === 1 && guest.pagesToSend - sent < NEARLY_OVER * guest.pagesToSend) return unhurried ? MAY_CALM : 1;
+  if (guest.round < 2) return MAY_CALM_EARLY;
+  return left > CALMS_ROUNDS ? MAY_CALM : 1;
+}
 
 const roundsLeft = (guest: GuestView, goal: Goal): number => Math.max(1, (goal.capabilities.roundsMax ?? ROUNDS_OPEN) - guest.round);
 
@@ -90,7 +104,7 @@ export function outlook(
   // Without looks the first knot is far up, and what lies below it is guessed on the safe side.
   const sees = goal.capabilities.peek && guest.looks > 0;
   const shapes = {
-    low: shapeOf(calmest(guest.curve), 'low', Math.exp(-width) * (unhurried && guest.round < CALMS_ROUNDS ? MAY_CALM : 1)),
+    low: shapeOf(calmest(guest.curve), 'low', Math.exp(-width) * mayCalm(guest, track, left, unhurried)),
     value: shapeOf(guest.curve, sees ? 'value' : 'high'),
     high: shapeOf(
       guest.curve,
@@ -102,7 +116,7 @@ export function outlook(
   const dirty = dirtyRange(guest, shapes, luckMs(speedIn(guest, track, goal), sinceLookMs, onTimeMs(guest, goal)));
   const fullRate = fullRates(shapes, Math.min(dirty.value, pagesThatFit(goal.targetDowntimeMs, 0, rate.value, goal)), goal);
   const rateHoped = bytesPerSecond(Math.max(rate.high, rateBest));
-  const fit = fitting(fullRate, rate, rateHoped, goal);
+  const fit = fitting(fullRate, rate, rateHoped, demandOf(guest, goal), goal);
   const base = {
     deviceShare: guest.curve.deviceShare,
     floorSpeed: Math.min(1, floorPercent(goal) / demandOf(guest, goal)),
@@ -115,10 +129,15 @@ export function outlook(
   const likely: PlanModel = { ...base, ...fit.sure, shape: shapes.value, pagesPerMs: pageRate(rate.value) / 1000 };
   const careful: PlanModel = { ...likely, shape: shapes.high, onTimeMs: fear * onTimeMs(guest, goal) };
   const rateCalm = bytesPerSecond(Math.max(rate.value, rateBest));
-  const hopeful: PlanModel = { ...base, ...fit.hoped, shape: shapes.low, pagesPerMs: pageRate(rateHoped) / 1000 };
+  const deviceShare = Math.min(base.deviceShare, guest.curve.deviceSaid?.least ?? 0);
+  const hopeful: PlanModel = { ...base, ...fit.hoped, deviceShare, shape: shapes.low, pagesPerMs: pageRate(rateHoped) / 1000 };
   const calmShape = shapeOf(calmest(guest.curve));
   const faster = rateCalm / rate.value;
-  const calmFit = { fitPages: fit.sure.fitPages * faster, fitPagesFree: fit.sure.fitPagesFree * faster };
+  const calmFit = {
+    fitPages: fit.sure.fitPages * faster,
+    fitPagesLifted: fit.sure.fitPagesLifted * faster,
+    fitPagesFree: fit.sure.fitPagesFree * faster,
+  };
   const calmModel: PlanModel = { ...likely, ...calmFit, shape: calmShape, pagesPerMs: pageRate(rateCalm) / 1000 };
   const start = startOf(guest, track, goal, dirty.value);
   const deadlineMs = goal.deadlineMs === undefined ? Number.POSITIVE_INFINITY : goal.deadlineMs - (track.atMs - track.startedAtMs);
@@ -170,19 +189,21 @@ interface Shapes {
   readonly high: Shape;
 }
 
-export const floorStall = (goal: Goal): number =>
-  stallOf(floorPercent(goal), goal.domain.activeVcpus, goal.capabilities.scheduler, goal.capabilities.tsliceMs);
-
-function fitting(full: Estimate<number>, rate: Estimate<BytesPerSecond>, rateHoped: BytesPerSecond, goal: Goal) {
+function fitting(full: Estimate<number>, rate: Estimate<BytesPerSecond>, rateHoped: BytesPerSecond, demand: number, goal: Goal) {
   const target = goal.targetDowntimeMs;
   const read = (fit: number): number => Math.max(0, fit / GATE_READ - GATE_READ_PAGES);
+  const { scheduler, tsliceMs } = goal.capabilities;
+  const stallPages = (speed: number): number =>
+    (stallOf(speed * demand, goal.domain.activeVcpus, scheduler, tsliceMs) * pageRate(rate.low)) / 1000;
   if (goal.maxDirtyPages !== undefined) {
     const most = goal.maxDirtyPages;
-    return { sure: { fitPages: read(most), fitPagesFree: read(most) }, hoped: { fitPages: most, fitPagesFree: most } };
+    const no = { stallPages: () => 0 };
+    return {
+      sure: { fitPages: read(most), fitPagesLifted: read(most), fitPagesFree: read(most), ...no },
+      hoped: { fitPages: most, fitPagesLifted: most, fitPagesFree: most, ...no },
+    };
   }
-  const stall = floorStall(goal);
   const slicePages = (full.high * goal.capabilities.tsliceMs) / 1000;
-  const joined = pagesThatSurelyFit(ms(target - stall), full.high, rate.low, goal);
   const direct = pagesThatSurelyFit(target, full.high, rate.low, goal);
   const unlifted = pagesThatSurelyFit(target, full.high, rate.low, goal, ms(0));
   const hopedGoal: Goal = {
@@ -192,8 +213,8 @@ function fitting(full: Estimate<number>, rate: Estimate<BytesPerSecond>, rateHop
   };
   const hoped = pagesThatFit(target, full.low, rateHoped, hopedGoal);
   return {
-    sure: { fitPages: read(Math.max(joined, direct - slicePages)), fitPagesFree: read(unlifted) },
-    hoped: { fitPages: hoped, fitPagesFree: hoped },
+    sure: { fitPages: read(direct - slicePages), fitPagesLifted: read(direct), fitPagesFree: read(unlifted), stallPages },
+    hoped: { fitPages: hoped, fitPagesLifted: hoped, fitPagesFree: hoped, stallPages: () => 0 },
   };
 }
 

@@ -30,6 +30,9 @@ const SLOWER = 0.75;
 const WAIT_MS_MIN = 15_000;
 /** Rounds that have to be left beyond those that the course needs, calm or not. */
 const SPARE_ROUNDS = 2;
+/** For a calm that nobody has seen: more rounds, and this share of the time. */
+const SPARE_ROUNDS_UNSEEN = 3;
+const UNSEEN = 0.5;
 
 /** Remembers the best rate and how long was waited. */
 export function bide(before: Patience, track: Track, elapsedMs: number, waits: boolean): Patience {
@@ -55,12 +58,26 @@ export function calmOf(likely: PlanModel, calm: PlanModel, start: PlanStart, goa
   return { course, busier: likely.shape.at(spanMs) / Math.max(1, calm.shape.at(spanMs)), slower: likely.pagesPerMs / calm.pagesPerMs };
 }
 
-/** Whether to let the guest run on and wait for the calm. */
-export function worthWaiting(patience: Patience, calm: Calm, course: Course, start: PlanStart, guest: GuestView, track: Track): boolean {
-  if (guest.round < 1 || (calm.busier < BUSIER && calm.slower > SLOWER)) return false;
+/**
+ * Whether to let the guest run on: for a calm that was seen, or, as long as it has not been throttled, for one that may come. Falling later
+ * loses no more work than falling now as long as there are rounds to spare.
+ */
+export function worthWaiting(patience: Patience, calm: Calm, view: Ahead, guest: GuestView, track: Track, falling: boolean): boolean {
+  const { course, best, start } = view;
+  const elapsedMs = track.atMs - track.startedAtMs;
+  if (guest.round < 1 || course.lostMs < WORTH_WAITING * elapsedMs) return false;
   const firstRoundMs = (track.rounds.find((r) => r.round === 0)?.endedAtMs ?? track.atMs) - track.startedAtMs;
-  if (patience.waitedMs > Math.max(WAIT_MS_MIN, firstRoundMs)) return false;
-  if (!calm.course.fits || start.roundsLeft < Math.max(calm.course.rounds, course.fits ? course.rounds : 0) + SPARE_ROUNDS) return false;
-  const saves = course.lostMs - calm.course.lostMs;
-  return (saves > SAVES * course.lostMs && saves > WORTH_WAITING * (track.atMs - track.startedAtMs)) || !course.fits;
+  const seen = calm.busier >= BUSIER || calm.slower <= SLOWER;
+  if (patience.waitedMs > Math.max(WAIT_MS_MIN, firstRoundMs) * (seen ? 1 : UNSEEN)) return false;
+  if (seen && calm.course.fits && start.roundsLeft >= Math.max(calm.course.rounds, course.fits ? course.rounds : 0) + SPARE_ROUNDS) {
+    const saves = course.lostMs - calm.course.lostMs;
+    if (!course.fits || saves > SAVES * course.lostMs) return true;
+  }
+  return !falling && best.fits && start.roundsLeft >= best.rounds + SPARE_ROUNDS_UNSEEN;
+}
+
+interface Ahead {
+  readonly course: Course;
+  readonly best: Course;
+  readonly start: PlanStart;
 }

@@ -44,7 +44,13 @@ function faster(factor: number, track: Track, { likely, fullRate }: Outlook, goa
   const rate = bytesPerSecond((track.transferRate?.value ?? 0) * factor);
   const most = goal.maxDirtyPages ?? pagesThatFit(goal.targetDowntimeMs, fullRate.value, rate, goal);
   const slicePages = goal.maxDirtyPages === undefined ? (fullRate.value * goal.capabilities.tsliceMs) / 1000 : 0;
-  return { ...likely, pagesPerMs: likely.pagesPerMs * factor, fitPagesFree: most, fitPages: Math.max(0, most - slicePages) };
+  return {
+    ...likely,
+    pagesPerMs: likely.pagesPerMs * factor,
+    fitPagesFree: most,
+    fitPagesLifted: most,
+    fitPages: Math.max(0, most - slicePages),
+  };
 }
 
 /** The smallest of a range that will do, to a few percent; undefined when not even the largest does. */

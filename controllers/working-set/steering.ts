@@ -94,8 +94,16 @@ const LATENCIES_APART = 2;
 const DWELL_SHARE = 0.04;
 const DWELL_MS = 30;
 
-/** One change at a time: what was decided is given the time to come into force, and a round is not spent on going back and forth. */
-export function settled([state, decision]: [WorkingSetState, Decision], observation: Observation, goal: Goal): [WorkingSetState, Decision] {
+/**
+ * One change at a time: what was decided is given the time to come into force, and a round is not spent on going back and forth. Letting the
+ * guest go in the last round can't wait.
+ */
+export function settled(
+  [state, decision]: [WorkingSetState, Decision],
+  observation: Observation,
+  view: Outlook,
+  goal: Goal,
+): [WorkingSetState, Decision] {
   if (decision.action !== 'set-cap' && decision.action !== 'uncap') return [state, decision];
   const wanted = decision.action === 'set-cap' ? capToXen(decision.cap) : 0;
   const inForce = sameCap(state.track.cap, goal.domain.capOriginal) ? 0 : capToXen(state.track.cap);
@@ -103,7 +111,8 @@ export function settled([state, decision]: [WorkingSetState, Decision], observat
   if (wanted === (last?.capPercent ?? 0) && wanted === inForce) return [state, decision];
   const roundMs = observation.atMs - state.guest.roundAtMs;
   const apart = LATENCIES_APART * goal.capabilities.actuatorLatencyMs + Math.max(DWELL_MS, DWELL_SHARE * roundMs);
-  const soon = last !== undefined && observation.atMs - last.atMs < apart;
+  const letGo = wanted === 0 && view.course.rounds === 1 && last?.capPercent !== 0;
+  const soon = !letGo && last !== undefined && observation.atMs - last.atMs < apart;
   if (soon && (observation.type !== 'round-start' || last.capPercent !== inForce)) {
     return [
       state,

@@ -10,6 +10,8 @@ export interface DirtyCurve {
   readonly knots: readonly Knot[];
   /** Share of the dirtying that goes on whatever the cap is, 0 … 1. */
   readonly deviceShare: number;
+  /** What the last throttled round said of that share, and the least that the last two said: another phase looks the same for once. */
+  readonly deviceSaid?: { readonly last: number; readonly least: number };
   /** Mean relative error (log scale) of what the curve said before it learned better; a prior before anything was seen. */
   readonly error: number;
   /** Readings in a row that the curve did not explain, and their mean log ratio. */
@@ -33,8 +35,10 @@ export interface CurvePoint {
   readonly round: number;
   /** A whole round's total; counts more than a look inside one. */
   readonly total: boolean;
-  /** The guest was throttled: its work is not known well, and neither is what the reading says. */
+  /** The guest was throttled: phases and devices look alike then. */
   readonly held: boolean;
+  /** The work is known from CPU time or because nothing held the guest back; else a throttled guest's is a matter of luck. */
+  readonly measured: boolean;
 }
 
 /** Finest work told apart, ms; half a timeslice and less is parking, not dirtying. */
@@ -46,10 +50,13 @@ const KNOTS_MAX = 49;
 /** Error assumed before anything could be compared. */
 const ERROR_PRIOR = 0.1;
 const ERROR_WEIGHT = 0.3;
+/** A look is no round: many of them are one reading more or less. */
+const ERROR_WEIGHT_LOOK = 0.06;
 /** Weight of a new reading at a knot: noise of single counts is averaged, a drift followed within a few readings. */
 const LOOK_WEIGHT = 0.4;
 const TOTAL_WEIGHT = 0.7;
 const HELD_WEIGHT = 0.15;
+const HELD_MEASURED_WEIGHT = 0.25;
 /** A reading off by more than this (log: 28 %) was not explained by the curve; so many in a row mean another phase. */
 const SURPRISE_LOG = 0.25;
 const SURPRISES = 4;
@@ -57,7 +64,7 @@ const SURPRISES = 4;
 const LOG_MAX = 6;
 /** How fast the device share follows what throttled readings say. */
 const SHARE_WEIGHT_TOTAL = 0.5;
-const SHARE_WEIGHT_LOOK = 0.06;
+const SHARE_WEIGHT_LOOK = 0.03;
 /** How fast the least is forgotten, per reading at its knot. */
 const LEAST_RISE = 1.01;
 /** Throttled by at least this factor, or nothing can be said of the device share. */
@@ -74,8 +81,9 @@ export function learn(curve: DirtyCurve, point: CurvePoint): DirtyCurve {
   if (curve.knots.length === 0) return { ...curve, knots: placed([], knotFor(point, point.pages, 0.8), 1) };
   const shape = shapeOf(curve);
   const shared = withShare(curve, shape, point);
-  const own = cpuPart(shape, shared, point);
-  if (own === undefined) return { ...curve, deviceShare: shared };
+  const own = cpuPart(shape, shared.share, point);
+  const share = { deviceShare: shared.share, ...(shared.said === undefined ? {} : { deviceSaid: shared.said }) };
+  if (own === undefined) return { ...curve, ...share };
   const expected = shape.at(point.workMs);
   const known = point.workMs <= shape.workMax * 1.5 && point.workMs >= shape.workMin / 1.5;
   const log = expected > 0 && own > 0 ? Math.max(-LOG_MAX, Math.min(LOG_MAX, Math.log(own / expected))) : 0;
@@ -85,17 +93,29 @@ export function learn(curve: DirtyCurve, point: CurvePoint): DirtyCurve {
   const surprise = surprised ? { count: (sameSign ? curve.surprise.count : 0) + step, log } : { count: 0, log: 0 };
   const changed = surprise.count >= SURPRISES;
   // Not believed yet, and not mixed in either: it is an outlier, or the first sign of another phase.
-  if (surprised && !changed) return { ...curve, deviceShare: shared, surprise };
+  if (surprised && !changed) return { ...curve, ...share, surprise };
   const base = changed ? rescaled(curve.knots, Math.exp(log)) : curve.knots;
-  const weight = changed ? 1 : point.held ? HELD_WEIGHT : point.total ? TOTAL_WEIGHT : LOOK_WEIGHT;
-  const blended = point.held && !changed ? expected + HELD_WEIGHT * (own - expected) : own;
-  const errorNow = Math.min(1, Math.abs(log));
+  const blended = point.held && !changed && !point.measured ? expected + HELD_WEIGHT * (own - expected) : own;
   return {
-    knots: placed(base, knotFor(point, blended, shape.exponentAt(point.workMs)), weight),
-    deviceShare: shared,
-    error: known && point.total ? curve.error + ERROR_WEIGHT * (errorNow - curve.error) : curve.error,
+    knots: placed(base, knotFor(point, blended, shape.exponentAt(point.workMs)), changed ? 1 : weightOf(point)),
+    ...share,
+    error: known ? learnedError(curve, point, Math.min(1, Math.abs(log))) : curve.error,
     surprise: changed ? { count: 0, log: 0 } : surprise,
   };
+}
+
+function weightOf({ held, measured, total }: CurvePoint): number {
+  if (held) return measured ? HELD_MEASURED_WEIGHT : HELD_WEIGHT;
+  return total ? TOTAL_WEIGHT : LOOK_WEIGHT;
+}
+
+/** What an unmeasured reading missed by says nothing of the curve; a look in the round that taught the knot says nothing new. */
+function learnedError(curve: DirtyCurve, point: CurvePoint, missedBy: number): number {
+  if (!point.measured) return curve.error;
+  const grid = gridOf(point.workMs);
+  const taught = curve.knots.some((k) => k.round === point.round && Math.abs(k.at - grid) < 1);
+  if (!point.total && taught) return curve.error;
+  return curve.error + (point.total ? ERROR_WEIGHT : ERROR_WEIGHT_LOOK) * (missedBy - curve.error);
 }
 
 function knotFor(point: CurvePoint, pages: number, exponent: number): Knot {
@@ -122,15 +142,20 @@ function placed(knots: readonly Knot[], knot: Knot, weight: number): readonly Kn
 /** Another phase: what was seen keeps its form and takes the new scale, until it is seen again. The least stays what it was. */
 const rescaled = (knots: readonly Knot[], factor: number): readonly Knot[] => knots.map((k) => ({ ...k, pages: k.pages * factor }));
 
-function withShare(curve: DirtyCurve, shape: Shape, point: CurvePoint): number {
-  if (point.timeMs < SLOWED * point.workMs || point.timeMs > shape.workMax * 4) return curve.deviceShare;
+interface Shared {
+  readonly share: number;
+  readonly said: DirtyCurve['deviceSaid'];
+}
+
+function withShare(curve: DirtyCurve, shape: Shape, point: CurvePoint): Shared {
+  const { deviceShare: share, deviceSaid: said } = curve;
+  if (point.timeMs < SLOWED * point.workMs || point.timeMs > shape.workMax * 4) return { share, said };
   const slow = shape.at(point.workMs);
   const free = shape.at(point.timeMs);
-  if (free < 1.2 * slow) return curve.deviceShare;
-  const said = Math.min(1, Math.max(0, (point.pages - slow) / (free - slow)));
-  // A guest that works less than the curve explains a little excess by noise; only a clear one is a device.
-  const weight = point.total ? SHARE_WEIGHT_TOTAL : SHARE_WEIGHT_LOOK;
-  return curve.deviceShare + weight * (said - curve.deviceShare);
+  if (free < 1.2 * slow) return { share, said };
+  const now = Math.min(1, Math.max(0, (point.pages - slow) / (free - slow)));
+  if (!point.total) return { share: share + SHARE_WEIGHT_LOOK * (now - share), said };
+  return { share: share + SHARE_WEIGHT_TOTAL * (now - share), said: { last: now, least: Math.min(now, said?.last ?? 0) } };
 }
 
 /** What of a reading is the guest's own work; undefined when nearly all of it is not. */
@@ -171,9 +196,8 @@ export function shapeOf(curve: DirtyCurve, lean: Lean = 'value', scale = 1): Sha
   const slope = (i: number): number =>
     ((log[i + 1] as number) - (log[i] as number)) / (((at[i + 1] as number) - (at[i] as number)) * perStep);
   const slopes = at.slice(1).map((_, i) => Math.min(1, Math.max(0, slope(i))));
-  const firstSeen = slopes[0] ?? FIRST_EXPONENT;
   const lastSeen = slopes.at(-1) ?? 0.8;
-  const z = saturationOf(firstSeen, lean);
+  const z = saturationOf(at, log, lean);
   const above = lean === 'low' ? 0 : lean === 'high' ? lastSeen : lastSeen * 0.7;
   const x0 = at[0] as number;
   const xn = at[n - 1] as number;
@@ -218,15 +242,24 @@ const Z_LINEAR = 1e-3;
 /** A first exponent near 0 says little of how early the curve levels off; no more saturation than this is read out of it. */
 const Z_MAX: Readonly<Record<Lean, number>> = { low: 0, value: 2, high: 12 };
 
+/** The saturation is read off a knot so far above the first: over shorter ways the noise of counting is all there is to see. */
+const SATURATION_STEPS = 2 * PER_OCTAVE;
+
 /**
- * Below the first knot F is taken for that of uniform writes, A (1 − e^(−w/T)): z = w₀/T at the knot w₀ has the knot's exponent
- * z / (e^z − 1). `low` goes down in a straight line instead, which is the least a curve with falling F(w)/w can be.
+ * Below the first knot F is taken for that of uniform writes, A (1 − e^(−w/T)), through the first knot w₀ and one two octaves above it:
+ * z = w₀/T with (1 − e^(−mz)) / (1 − e^(−z)) = F(m w₀) / F(w₀). `low` goes down in a straight line instead, which is the least a curve with
+ * falling F(w)/w can be.
  */
-function saturationOf(exponent: number, lean: Lean): number {
+function saturationOf(at: readonly number[], log: readonly number[], lean: Lean): number {
+  const far = at.findIndex((x) => x >= (at[0] as number) + SATURATION_STEPS);
+  const j = far < 0 ? at.length - 1 : far;
+  const steps = (at[j] as number) - (at[0] as number);
+  const m = j > 0 ? 2 ** (steps / PER_OCTAVE) : 2;
+  const ratio = j > 0 ? Math.exp((log[j] as number) - (log[0] as number)) : 2 ** FIRST_EXPONENT;
   let [low, high] = [0, Z_MAX[lean]];
-  for (let k = 0; k < 20; k++) {
+  for (let k = 0; k < 14; k++) {
     const middle = (low + high) / 2;
-    if (middle / Math.expm1(middle) > exponent) low = middle;
+    if (Math.expm1(-m * middle) / Math.expm1(-middle) > ratio) low = middle;
     else high = middle;
   }
   return low;

@@ -39,20 +39,27 @@ export interface Row {
 export interface CaseResult {
   readonly case: Case;
   readonly rows: readonly Row[];
-  readonly references: Readonly<Record<Profile, Reference>>;
+  readonly references: References;
   /** Seconds of this machine: one migration, all decisions included, and one plan. */
   readonly cost: { readonly simulateSeconds: number; readonly planSeconds: number };
 }
 
 const PROFILES: readonly Profile[] = ['progressive', 'steep', 'gradual'];
 
-/** Runs every controller and the planner on one case. */
-export function measure(of: Case, wanted: readonly Variant[] = variants): CaseResult {
+type References = Readonly<Record<Profile, Reference>>;
+
+/** The planner on one case, under each slew limit. */
+export const referencesOf = (scenario: NamedScenario, seed: number): References =>
+  Object.fromEntries(PROFILES.map((profile) => [profile, referenceOf(scenario, seed, optionsOf(scenario, profile))])) as Record<
+    Profile,
+    Reference
+  >;
+
+/** Runs every controller and the planner on one case; `planned`: what the planner said of it before. */
+export function measure(of: Case, wanted: readonly Variant[] = variants, planned?: References): CaseResult {
   const scenario = scenarioOfCase(of);
   const planAt = performance.now();
-  const references = Object.fromEntries(
-    PROFILES.map((profile) => [profile, referenceOf(scenario, of.seed, optionsOf(scenario, profile))]),
-  ) as Record<Profile, Reference>;
+  const references = planned ?? referencesOf(scenario, of.seed);
   const simulateAt = performance.now();
   const rows = wanted.map((variant) => rowOf(of, scenario, variant));
   const doneAt = performance.now();

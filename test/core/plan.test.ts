@@ -17,7 +17,15 @@ import {
 function shape(pages: number, perMs: number) {
   let curve = EMPTY_CURVE;
   for (let w = 4; w < 1e6; w *= 1.4) {
-    curve = learn(curve, { workMs: w, timeMs: w, pages: pages * (1 - Math.exp((-perMs * w) / pages)), round: 0, total: true, held: false });
+    curve = learn(curve, {
+      workMs: w,
+      timeMs: w,
+      pages: pages * (1 - Math.exp((-perMs * w) / pages)),
+      round: 0,
+      total: true,
+      held: false,
+      measured: true,
+    });
   }
   return shapeOf(curve);
 }
@@ -30,7 +38,9 @@ const model = (patch: Partial<PlanModel> = {}): PlanModel => ({
   slew: 0,
   latencyMs: 15,
   fitPages: 25_000,
+  fitPagesLifted: 30_000,
   fitPagesFree: 30_000,
+  stallPages: (speed) => 0.25 * 30 * (100 / (100 * speed) + 1) * 250,
   onTimeMs: 0,
   looks: true,
   tailMs: 45,
@@ -98,7 +108,7 @@ describe('plan', () => {
   });
 
   it('goes as low as allowed when nothing fits, and says so', () => {
-    const m = model({ fitPages: 10, fitPagesFree: 10 });
+    const m = model({ fitPages: 10, fitPagesLifted: 10, fitPagesFree: 10 });
     const course = cheapest(m, m, start(), start(), weights, Number.POSITIVE_INFINITY);
     expect(course.fits).toBe(false);
     expect(course.speed).toBeCloseTo(0.2, 6);
