@@ -13,7 +13,8 @@ export type Stream =
   | 'resume'
   | 'suspend-pages'
   | 'phase'
-  | 'uuid';
+  | 'uuid'
+  | 'evacuation';
 
 const STREAM_SALT: Readonly<Record<Stream, number>> = {
   link: 0x1f123bb5,
@@ -27,6 +28,7 @@ const STREAM_SALT: Readonly<Record<Stream, number>> = {
   'suspend-pages': 0x9b05688c,
   phase: 0xa54ff53a,
   uuid: 0xbb67ae85,
+  evacuation: 0xc2b2ae3d,
 };
 
 /** An avalanche step: every input bit moves every output bit (multiply and xor-shift, 32 bits). */

@@ -7,7 +7,7 @@ import type { Effect, Ending } from '../host.ts';
 import { capabilitiesOf, domainOf, fixedMs, p2mFramesOf, suspendPagesOf } from './facts.ts';
 import { Guest } from './guest.ts';
 import { faultMs, type Mechanism } from './mechanism.ts';
-import { type Planned, planRound } from './plan.ts';
+import { type LinkTime, type Planned, planRound } from './plan.ts';
 import { gauss } from './random.ts';
 import { Realisation } from './realisation.ts';
 import type { NamedScenario } from './scenario-files.ts';
@@ -23,6 +23,8 @@ export interface WorldOptions {
   readonly lifts?: boolean;
   /** Position among simultaneous migrations: gives each its own domid. */
   readonly index?: number;
+  /** A link that others use too, instead of the scenario's own: call `relink()` when its rate has changed. */
+  readonly link?: LinkTime;
 }
 
 /** Stock Xen's threshold: fewer dirty pages end the rounds. */
@@ -92,6 +94,7 @@ export class World {
   readonly capabilities: Capabilities;
   readonly #options: WorldOptions;
   readonly #realisation: Realisation;
+  readonly #link: LinkTime;
   readonly #guest: Guest;
   readonly #s: WorldState;
   #atMs: number;
@@ -103,6 +106,7 @@ export class World {
     this.domain = from?.domain ?? domainOf(scenario, seed, options.index ?? 0);
     this.capabilities = from?.capabilities ?? capabilitiesOf(scenario);
     this.#realisation = from === undefined ? new Realisation(scenario, seed) : from.#realisation;
+    this.#link = options.link ?? this.#realisation;
     this.#guest =
       from === undefined ? new Guest(scenario, this.#realisation, capFromXen(scenario.domain.capOriginalPercent)) : from.#guest.clone();
     this.#atMs = from === undefined ? 0 : from.#atMs;
@@ -172,6 +176,22 @@ export class World {
       default:
         return { result: 'skipped' };
     }
+  }
+
+  /** The shared link has another rate from now on: what is left of a round takes longer or shorter. A stop-and-copy is not planned anew. */
+  relink(): void {
+    const s = this.#s;
+    if (s.stage !== 'in-round') return;
+    const sent = s.pagesSent - s.roundPagesAtStart;
+    const walked = s.plan.slice(0, s.planIndex).reduce((most, { frames }) => Math.max(most, frames), 0);
+    const frames = Math.max(s.counted, s.toSend);
+    const left = planRound(this.scenario, this.#link, this.#atMs, Math.max(0, frames - walked), Math.max(0, s.toSend - sent));
+    s.plan = left.map((planned) => ({
+      ...planned,
+      pages: planned.pages + sent,
+      frames: planned.kind === 'progress' ? Math.min(frames, planned.frames + walked) : planned.frames,
+    }));
+    s.planIndex = 0;
   }
 
   /** Ends the migration with the guest here, if it has not been suspended. */
@@ -274,7 +294,7 @@ export class World {
 
   #startRound(): Observation | undefined {
     const s = this.#s;
-    s.plan = planRound(this.scenario, this.#realisation, this.#atMs, Math.max(s.counted, s.toSend), s.toSend);
+    s.plan = planRound(this.scenario, this.#link, this.#atMs, Math.max(s.counted, s.toSend), s.toSend);
     s.planIndex = 0;
     s.roundPagesAtStart = s.pagesSent;
     if (s.counted === 0 && s.toSend === 0) {
@@ -405,13 +425,7 @@ export class World {
   }
 
   #copyPlan(count: number): readonly Planned[] {
-    const planned = planRound(
-      { ...this.scenario, host: { ...this.scenario.host, peek: false } },
-      this.#realisation,
-      this.#atMs,
-      count,
-      count,
-    );
+    const planned = planRound({ ...this.scenario, host: { ...this.scenario.host, peek: false } }, this.#link, this.#atMs, count, count);
     return planned.filter((p, i) => p.kind === 'tick' || i === planned.length - 1).slice(-COPY_TICKS_MAX);
   }
 

@@ -1,0 +1,55 @@
+import { type Ms, ms, pageRate } from '../core/units.ts';
+import type { Candidate, DirtyKnown, Prediction, PredictOptions } from './candidate.ts';
+
+/** Each round may be slower by at most this: the slew limit of the profile `progressive`. */
+const SLEW = 0.5;
+/** A free round that leaves more than this share of the one before has not helped. */
+const HELPED = 0.9;
+
+/** Unique pages dirtied in `ms` of full-speed work: uniform writes over the working set, with the rate that was seen in the first second. */
+export function dirtied({ pagesPerSecond, workingSetPages }: DirtyKnown, workMs: number): number {
+  if (workingSetPages <= 0) return 0;
+  // 1 − e^(−1/T) is the share seen after a second.
+  const seen = Math.min(0.999, pagesPerSecond / workingSetPages);
+  const perMs = -Math.log1p(-seen) / 1000;
+  return -workingSetPages * Math.expm1(-perMs * workMs);
+}
+
+/**
+ * A migration of this guest in outline: free rounds while they help, then slower by half a round down to the floor, until what is left fits
+ * the target. No noise and no parking: good enough to put guests in order and to say roughly how long it will take.
+ */
+export function predict({ memoryPages, dirty }: Pick<Candidate, 'memoryPages' | 'dirty'>, options: PredictOptions): Prediction {
+  const perMs = pageRate(options.rate) / 1000;
+  const timeOf = (count: number): number => count / perMs;
+  if (dirty === undefined) return { timeMs: ms(timeOf(memoryPages) + options.aroundMs), rounds: 1, pages: memoryPages };
+  const fits = Math.max(0, (options.targetDowntimeMs - options.fixedMs) * perMs);
+  let toSend: number = memoryPages;
+  let sent = 0;
+  let speed = 1;
+  let round = 0;
+  let timeMs = options.aroundMs as number;
+  while (round < options.roundsMax) {
+    const took = timeOf(toSend);
+    const left = dirtied(dirty, speed * took);
+    timeMs += took;
+    sent += toSend;
+    round += 1;
+    const stuck = left > HELPED * toSend && speed <= options.floorSpeed;
+    if (left > HELPED * toSend || (round > 1 && left > fits)) speed = Math.max(options.floorSpeed, speed * SLEW);
+    toSend = left;
+    if (left <= fits || stuck) break;
+  }
+  const downtimeMs = ms(options.fixedMs + timeOf(toSend));
+  return { timeMs: ms(timeMs + downtimeMs), downtimeMs, rounds: round, pages: sent + toSend };
+}
+
+/** When each of these would be over if they left one after the other, `lanes` at a time. */
+export function finishTimes(timesMs: readonly number[], lanes: number): readonly Ms[] {
+  const free = Array.from({ length: Math.max(1, lanes) }, () => 0);
+  return timesMs.map((time) => {
+    const lane = free.indexOf(Math.min(...free));
+    free[lane] = (free[lane] as number) + time;
+    return ms(free[lane] as number);
+  });
+}

@@ -1,0 +1,263 @@
+import type { Controller } from '../core/controller.ts';
+import type { Goal } from '../core/goal.ts';
+import { type GoalOptions, goalFor } from '../core/options.ts';
+import { type Step, type Stepper, stepper } from '../core/step.ts';
+import { type Bytes, pages } from '../core/units.ts';
+import type { Candidate, DirtyKnown } from '../evacuate/candidate.ts';
+import {
+  type Attempt,
+  type Evacuation,
+  type EvacuationOptions,
+  ended,
+  isOver,
+  newEvacuation,
+  nextStarts,
+  started,
+  withoutDoomed,
+} from '../evacuate/plan.ts';
+import type { HostToDrain } from './evacuation-draw.ts';
+import { learnedPair } from './facts.ts';
+import { grown, writersOf } from './guest.ts';
+import type { LinkTime } from './plan.ts';
+import { unit } from './random.ts';
+import type { NamedScenario } from './scenario-files.ts';
+import { World } from './world.ts';
+
+export interface SimulatedEvacuationOptions {
+  readonly host: HostToDrain;
+  readonly seed: number;
+  readonly controller: Controller;
+  readonly goal: GoalOptions;
+  readonly evacuation: EvacuationOptions;
+  /** Which guests, in which order they are listed; default: all. */
+  readonly guests?: readonly number[];
+  /** The plan knows how they write, as a probe would have told. */
+  readonly probed?: boolean;
+  /** Sees the state after each change. */
+  readonly onChange?: (evacuation: Evacuation, atMs: number) => void;
+}
+
+export interface SimulatedEvacuation {
+  readonly evacuation: Evacuation;
+  readonly totalSeconds: number;
+  readonly bytes: Bytes;
+  /** Share of the time × link that was used. */
+  readonly linkShare: number;
+}
+
+/** xl's own time before round 0 (the destination builds the domain) and after the guest was sent: no page moves in it. */
+export const START_MS = 600;
+export const HAND_OVER_MS = 400;
+
+/** A stream's part of the shared link. */
+class Stream implements LinkTime {
+  bytesPerMs = 1;
+  sentAt(fromMs: number, bytes: number): number {
+    return fromMs + bytes / this.bytesPerMs;
+  }
+  bytesUntil(atMs: number): number {
+    return atMs * this.bytesPerMs;
+  }
+}
+
+interface Running {
+  readonly uuid: string;
+  readonly goal: Goal;
+  readonly world: World;
+  readonly stream: Stream;
+  readonly steps: Stepper;
+  step: Step;
+  stage: 'starting' | 'live' | 'handing-over';
+  /** Of its own clock's zero, then of its end. */
+  zeroMs: number;
+  untilMs: number;
+  shared: boolean;
+  bestDowntimeMs: number | undefined;
+  reason: string;
+}
+
+/** Drains a host in virtual time: the planner's own decisions, the controllers' own, one link for all. */
+export function simulateEvacuation(options: SimulatedEvacuationOptions): SimulatedEvacuation {
+  const { host, seed } = options;
+  const guests = options.guests ?? host.scenarios.map((_, i) => i);
+  const indexOf = new Map(guests.map((index) => [uuidOf(index), index]));
+  const candidates = guests.map((index) => candidateOf(host.scenarios[index] as NamedScenario, index, options.probed === true));
+  let evacuation = newEvacuation('simulated', candidates, options.evacuation);
+  let running: readonly Running[] = [];
+  let nowMs = 0;
+  let bytes = 0;
+  const change = (next: Evacuation): void => {
+    evacuation = options.probed === true ? withoutDoomed(next) : next;
+    options.onChange?.(next, nowMs);
+  };
+  const begin = (): void => {
+    for (const { uuid, hard } of nextStarts(evacuation)) {
+      const index = indexOf.get(uuid) as number;
+      running = [...running, start(host.scenarios[index] as NamedScenario, index, uuid, hard, seed, nowMs, options)];
+      change(started(evacuation, uuid));
+    }
+  };
+  begin();
+  while (!isOver(evacuation) && running.length > 0) {
+    const next = running.reduce((a, b) => (timeOf(b) < timeOf(a) ? b : a));
+    nowMs = Math.max(nowMs, timeOf(next));
+    if (next.stage === 'handing-over') {
+      running = running.filter((one) => one !== next);
+      bytes += next.world.truth().bytesSent;
+      change(ended(evacuation, next.uuid, attemptOf(next)));
+      begin();
+    } else if (next.stage === 'starting') {
+      next.stage = 'live';
+      next.zeroMs = nowMs;
+      share(running, host);
+    } else if (!advance(next)) {
+      next.stage = 'handing-over';
+      next.untilMs = nowMs + HAND_OVER_MS;
+      share(running, host);
+    }
+  }
+  return {
+    evacuation,
+    totalSeconds: nowMs / 1000,
+    bytes: bytes as Bytes,
+    linkShare: nowMs > 0 ? bytes / ((host.link * nowMs) / 1000) : 0,
+  };
+}
+
+const uuidOf = (index: number): string => `guest-${index}`;
+const timeOf = (one: Running): number => (one.stage === 'live' ? one.zeroMs + one.world.atMs : one.untilMs);
+
+function start(
+  scenario: NamedScenario,
+  index: number,
+  uuid: string,
+  hard: boolean,
+  seed: number,
+  nowMs: number,
+  options: SimulatedEvacuationOptions,
+): Running {
+  const stream = new Stream();
+  const world = new World(scenario, seed + index, { index, link: stream });
+  const asked = hard ? { ...options.goal, profile: 'steep' as const } : options.goal;
+  const goal = goalFor(asked, world.domain, world.capabilities, learnedPair(scenario));
+  const steps = stepper(options.controller, goal);
+  const untilMs = nowMs + START_MS;
+  return {
+    uuid,
+    goal,
+    world,
+    stream,
+    steps,
+    step: steps.initial,
+    stage: 'starting',
+    zeroMs: 0,
+    untilMs,
+    shared: false,
+    bestDowntimeMs: undefined,
+    reason: '',
+  };
+}
+
+/** One observation and its answer; false once the migration is over. */
+function advance(one: Running): boolean {
+  const observation = one.world.next();
+  if (observation === undefined) return false;
+  one.step = one.steps.next(one.step, observation);
+  const { decision } = one.step;
+  if (decision.action === 'abort' || decision.action === 'deny') {
+    one.reason = decision.reason.text;
+    one.bestDowntimeMs = decision.reason.code === 'infeasible' ? decision.forecast?.bestDowntimeMs : undefined;
+  }
+  one.world.apply(decision);
+  return true;
+}
+
+/** Every stream that sends gets the same, and none more than a stream can. */
+function share(running: readonly Running[], { link, streamMax }: HostToDrain): void {
+  const sending = running.filter(({ stage }) => stage === 'live');
+  for (const one of sending) {
+    one.shared ||= sending.length > 1;
+    const bytesPerMs = Math.min(streamMax, link / sending.length) / 1000;
+    if (bytesPerMs === one.stream.bytesPerMs) continue;
+    one.stream.bytesPerMs = bytesPerMs;
+    one.world.relink();
+  }
+}
+
+function attemptOf({ world, goal, shared, bestDowntimeMs, reason }: Running): Attempt {
+  const truth = world.truth();
+  const moved = truth.result === 'migrated';
+  return {
+    result: moved ? 'moved' : 'stayed',
+    reason: moved ? 'moved' : reason || (world.ending?.reason ?? 'it stayed'),
+    ...(moved ? { metTarget: (truth.downtimeMs ?? Number.POSITIVE_INFINITY) <= goal.targetDowntimeMs } : {}),
+    seconds: truth.totalSeconds,
+    bytesSent: truth.bytesSent,
+    ...(truth.downtimeMs === null ? {} : { downtimeMs: truth.downtimeMs }),
+    shared,
+    ...(moved || bestDowntimeMs === undefined ? {} : { bestDowntimeMs }),
+  };
+}
+
+const candidateOf = (scenario: NamedScenario, index: number, probed: boolean): Candidate => ({
+  uuid: uuidOf(index),
+  name: scenario.name,
+  domid: index + 1,
+  memoryPages: pages(scenario.domain.memoryMib * 256),
+  ...(probed ? { dirty: knownOf(scenario) } : {}),
+});
+
+/** What a second of looking would say of it, without noise. */
+function knownOf(scenario: NamedScenario): DirtyKnown {
+  const writers = writersOf(scenario);
+  return {
+    pagesPerSecond: writers.reduce((sum, writer) => sum + grown(writer, 0, 1000), 0),
+    workingSetPages: writers.reduce((sum, writer) => sum + writer.pages, 0),
+  };
+}
+
+/** With all known beforehand. */
+export interface Clairvoyant {
+  /** Guests that move when they have the link for themselves. */
+  readonly movable: readonly number[];
+  /** The best of the orders and numbers at a time that were tried. */
+  readonly totalSeconds: number;
+  readonly lanes: number;
+  /** No order can be quicker: every byte that a guest sends when it is alone, over a link that never rests. */
+  readonly leastSeconds: number;
+}
+
+/** The yardstick: knows each guest's migration beforehand, does not try what will not move, and tries `orders` orders at several numbers at a time. */
+export function clairvoyant(
+  options: Omit<SimulatedEvacuationOptions, 'guests' | 'evacuation'> & { readonly orders: number; readonly evacuation: EvacuationOptions },
+): Clairvoyant {
+  const { host, evacuation } = options;
+  const once: EvacuationOptions = { ...evacuation, order: 'listed', parallel: 1, tries: 1 };
+  const solo = host.scenarios.map((_, index) => {
+    const run = simulateEvacuation({ ...options, probed: false, evacuation: once, guests: [index] });
+    return { index, run, moves: run.evacuation.entries[0]?.status === 'moved' };
+  });
+  const movable = solo.filter(({ moves }) => moves);
+  const ascending = [...movable].sort((a, b) => a.run.totalSeconds - b.run.totalSeconds).map(({ index }) => index);
+  const around = (START_MS + HAND_OVER_MS) / 1000;
+  const least = movable.reduce((sum, { run }) => sum + run.bytes, 0) / host.link;
+  const longest = Math.max(0, ...movable.map(({ run }) => run.totalSeconds - around));
+  const full = Math.max(1, Math.round(host.link / host.streamMax));
+  let best = { totalSeconds: Number.POSITIVE_INFINITY, lanes: 1 };
+  for (let k = 0; k < options.orders; k++) {
+    const guests = k === 0 ? [...ascending].reverse() : k === 1 ? ascending : shuffled(ascending, options.seed, k);
+    for (const lanes of new Set([full, full + 1])) {
+      const run = simulateEvacuation({ ...options, probed: false, evacuation: { ...once, parallel: lanes }, guests });
+      if (run.evacuation.entries.every(({ status }) => status === 'moved') && run.totalSeconds < best.totalSeconds)
+        best = { totalSeconds: run.totalSeconds, lanes };
+    }
+  }
+  return { movable: ascending, ...best, leastSeconds: Math.max(least, longest) + around };
+}
+
+function shuffled(list: readonly number[], seed: number, k: number): readonly number[] {
+  return list
+    .map((value, i) => ({ value, key: unit(seed, 'evacuation', 1_000_000 + 1000 * k + i) }))
+    .sort((a, b) => a.key - b.key)
+    .map(({ value }) => value);
+}
