@@ -4,6 +4,7 @@ import type { DomainFacts } from '../core/goal.ts';
 import { type Ms, ms } from '../core/units.ts';
 import { type CappingScheduler, checkedCap, readCap, writeCap } from './cap-calls.ts';
 import type { Xenctrl } from './libxenctrl.ts';
+import type { Owner } from './owner.ts';
 import { parseDomains } from './parse-domains.ts';
 import { printable, type RunXl, xlOutput } from './xl-errors.ts';
 
@@ -18,7 +19,10 @@ export interface CapSet {
  * behind the slow call that it has overtaken.
  */
 export interface CapActuator {
-  /** That the domid still is the domain of our UUID; asked once, and by the first change at the latest. Throws XthrottleError('noDomain'). */
+  /**
+   * That the domid still is the domain of our UUID: asked before the first change, and again when the answer is old. libxl gives a domid
+   * that has ended to nobody else for a minute. Throws XthrottleError('noDomain').
+   */
   verify(): Promise<void>;
   /** Through libxenctrl where it is there, else xl; `atOnce`: without waiting for the changes under way. Throws XthrottleError. */
   read(options?: { readonly atOnce?: boolean }): Promise<Cap>;
@@ -27,6 +31,10 @@ export interface CapActuator {
    * included, unless the original is none), XthrottleError when it did not come into force.
    */
   set(cap: Cap, options?: { readonly lift?: boolean }): Promise<CapSet>;
+  /** Settles when no change is under way any more; rejects with the failure of a lift that had overtaken one and was to follow it. */
+  settled(): Promise<void>;
+  /** Calls that set something, ran out of time, and that no signal reaches: what they were to set may still come into force. */
+  lingering(): readonly Owner[];
 }
 
 export interface ActuatorOptions {
@@ -36,20 +44,29 @@ export interface ActuatorOptions {
   readonly scheduler: CappingScheduler;
 }
 
+/** How long a domid is known to be nobody else's: LIBXL_DOMID_REUSE_TIMEOUT is 60 s. */
+const VERIFIED_MS = 30_000;
+
 export function createActuator(options: ActuatorOptions): CapActuator {
-  const { xl, xenctrl, domain, scheduler } = options;
+  const { xenctrl, domain, scheduler } = options;
+  let lingering: readonly Owner[] = [];
+  const xl: RunXl = async (args) => {
+    const result = await options.xl(args);
+    if (result.lingers !== undefined && args.includes('-c')) lingering = [...lingering, result.lingers];
+    return result;
+  };
   let same: Promise<void> | undefined;
-  let verified = false;
+  let verifiedAtMs = Number.NEGATIVE_INFINITY;
+  const isVerified = (): boolean => performance.now() - verifiedAtMs <= VERIFIED_MS;
   const verify = (): Promise<void> => {
-    same ??= assertSameDomain(domain, xl).then(
-      () => {
-        verified = true;
-      },
-      (error: unknown) => {
+    if (isVerified()) return Promise.resolve();
+    same ??= assertSameDomain(domain, xl)
+      .then(() => {
+        verifiedAtMs = performance.now();
+      })
+      .finally(() => {
         same = undefined;
-        throw error;
-      },
-    );
+      });
     return same;
   };
   let queue: Promise<unknown> = Promise.resolve();
@@ -64,6 +81,8 @@ export function createActuator(options: ActuatorOptions): CapActuator {
       });
     return next;
   };
+  /** The lift behind the call that it has overtaken. */
+  let following: Promise<unknown> = Promise.resolve();
   const read = async (): Promise<Cap> => xenctrl?.getCap(domain.domid, scheduler) ?? readCap(xl, domain.domid, scheduler);
   const change = async (cap: Cap, lift: boolean): Promise<CapSet> => {
     const startedAt = performance.now();
@@ -83,15 +102,21 @@ export function createActuator(options: ActuatorOptions): CapActuator {
   };
   return {
     verify,
+    lingering: () => lingering,
+    settled: async () => {
+      await queue;
+      await following;
+    },
     read: ({ atOnce } = {}) => (atOnce === true ? read() : inOrder(read)),
     set: async (cap, { lift = false } = {}) => {
       assertAllowed(cap, domain);
       const startedAt = performance.now();
-      const overtakes = lift && waiting > 0 && verified && xenctrl?.setCap(domain.domid, scheduler, cap) === true;
+      const overtakes = lift && waiting > 0 && isVerified() && xenctrl?.setCap(domain.domid, scheduler, cap) === true;
       const inTurn = inOrder(() => change(cap, lift));
       if (!overtakes) return inTurn;
-      // Whether that worked shows when the cap is read at the end.
+      // Whether that worked shows in settled(), and when the cap is read at the end.
       inTurn.catch(() => undefined);
+      following = inTurn;
       return { latencyMs: ms(performance.now() - startedAt), way: 'libxenctrl' };
     },
   };

@@ -6,7 +6,7 @@ import type { CapActuator } from './cap-actuator.ts';
 import { type CappingScheduler, writeCapArgs } from './cap-calls.ts';
 import type { Journal } from './journal.ts';
 import { type CapEntry, JOURNAL_VERSION } from './journal-entry.ts';
-import { type Owner, thisProcess } from './owner.ts';
+import { isAlive, type Owner, thisProcess } from './owner.ts';
 
 export interface SteeringOptions {
   readonly actuator: CapActuator;
@@ -24,6 +24,8 @@ export interface SteeringOptions {
   /** The cap in force is now this, by our doing or somebody else's. */
   readonly onChanged: (cap: Cap, by: 'us' | 'other', latencyMs?: Effect['latencyMs']) => void;
   readonly owner?: Owner;
+  /** Whether a process lives; default: as this host's /proc says. */
+  readonly lives?: (owner: Owner) => boolean;
 }
 
 /**
@@ -34,6 +36,11 @@ export interface CapSteering {
   /** Makes the journal entry; the reason when nothing may be changed. */
   claim(): Promise<string | undefined>;
   set(cap: Cap): Promise<Effect>;
+  /**
+   * The domain's own cap, for the suspension: tried twice, and in force for sure within `withinMs`, with no call under way that may lower
+   * it again. `failed` otherwise.
+   */
+  lift(withinMs: number): Promise<Effect>;
   /** Looks whether the cap still is the one we set (or found); an unreadable cap is no news. */
   lookForOthers(): Promise<void>;
   /** `stays`: the domain has not migrated away; should it be gone all the same, it may have been rebooted. */
@@ -44,6 +51,9 @@ export interface CapSteering {
 
 const RESTORE_ATTEMPTS = 4;
 const RETRY_MS = 200;
+/** How long a call that cannot be ended is waited for. */
+const LINGER_POLLS = 20;
+const LINGER_POLL_MS = 500;
 
 export function steerCap(options: SteeringOptions): CapSteering {
   const { actuator, journal, domain, scheduler } = options;
@@ -69,8 +79,12 @@ export function steerCap(options: SteeringOptions): CapSteering {
     capsSet,
     owner,
   });
+  const lives = options.lives ?? isAlive;
+  const stillLingering = (): Owner | undefined => actuator.lingering().find(lives);
 
-  const isOurs = (cap: Cap): boolean => sameCap(cap, expected) || isAmong(attempted, cap);
+  /** A call that hangs may bring back any cap that we asked for. */
+  const isOurs = (cap: Cap): boolean =>
+    sameCap(cap, expected) || isAmong(attempted, cap) || (actuator.lingering().length > 0 && capsSet.includes(capToXen(cap)));
 
   /** Whether somebody else has set the cap since; theirs wins from then on. */
   const othersChange = async (): Promise<boolean> => {
@@ -125,6 +139,27 @@ export function steerCap(options: SteeringOptions): CapSteering {
     return { result: 'applied', cap, latencyMs };
   };
 
+  const liftFor = async (withinMs: number): Promise<Effect> => {
+    let effect = await caught(original);
+    if (effect.result === 'failed') effect = await caught(original);
+    if (effect.result === 'failed' || handsOff !== undefined) return effect;
+    const failure = (error: string): Effect => ({ ...effect, result: 'failed', error });
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<string>((resolve) => {
+      timer = setTimeout(() => resolve('a slow call of xl may still lower the cap'), withinMs);
+    });
+    const settled = actuator.settled().then(
+      () => undefined,
+      (error: unknown) => messageOf(error),
+    );
+    const problem = await Promise.race([settled, late]).finally(() => clearTimeout(timer));
+    if (problem !== undefined) return failure(problem);
+    return stillLingering() === undefined ? effect : failure('a call of xl that hangs may still lower the cap');
+  };
+
+  const caught = (cap: Cap): Promise<Effect> =>
+    set(cap).catch((error: unknown): Effect => ({ result: 'failed', cap, error: messageOf(error) }));
+
   const isGone = async (): Promise<boolean> => !(await options.isHere().catch(() => true));
 
   const rebornOnce = async (): Promise<RestoreResult | undefined> =>
@@ -147,13 +182,32 @@ export function steerCap(options: SteeringOptions): CapSteering {
     }
   };
 
-  const restore = async (stays: boolean): Promise<RestoreResult> => {
-    closing = true;
+  const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+  const restoreWithin = async (attempts: number, stays: boolean): Promise<RestoreResult> => {
     let result = await restoreOnce(stays);
-    for (let attempt = 1; attempt < RESTORE_ATTEMPTS && !result.restored; attempt++) {
-      await new Promise((resolve) => setTimeout(resolve, RETRY_MS * 2 ** attempt));
+    for (let attempt = 1; attempt < attempts && !result.restored; attempt++) {
+      await sleep(RETRY_MS * 2 ** attempt);
       result = await restoreOnce(stays);
     }
+    return result;
+  };
+
+  /** A call that hangs may undo what was just put back: the cap counts as restored once no such call is left. */
+  const outwait = async (result: RestoreResult, stays: boolean): Promise<RestoreResult> => {
+    if (stillLingering() === undefined) return actuator.lingering().length === 0 ? result : restoreWithin(RESTORE_ATTEMPTS, stays);
+    for (let poll = 0; poll < LINGER_POLLS && stillLingering() !== undefined; poll++) await sleep(LINGER_POLL_MS);
+    const hanging = stillLingering();
+    const now = await restoreWithin(RESTORE_ATTEMPTS, stays);
+    if (hanging === undefined || !now.restored) return now;
+    const hint = `a call of xl (pid ${hanging.pid}) hangs in the hypervisor and may still change the cap: when it has ended, xthrottle restore`;
+    return { restored: false, capAfter: now.capAfter, hint };
+  };
+
+  const restore = async (stays: boolean): Promise<RestoreResult> => {
+    closing = true;
+    let result = await restoreWithin(RESTORE_ATTEMPTS, stays);
+    if (result.restored && result.capAfter !== null) result = await outwait(result, stays);
     if (!result.restored) return result;
     options.onLowered(false);
     // An entry that stays is harmless: its caps are not in force.
@@ -168,7 +222,8 @@ export function steerCap(options: SteeringOptions): CapSteering {
       const written = await journal.write(entry());
       return written.ok ? undefined : written.text;
     },
-    set: (cap) => set(cap).catch((error: unknown): Effect => ({ result: 'failed', cap, error: messageOf(error) })),
+    set: caught,
+    lift: liftFor,
     lookForOthers: async () => {
       await othersChange().catch(() => false);
     },

@@ -32,6 +32,12 @@ export function startTicksOf(pid: number, proc = '/proc'): number | undefined {
 
 export const thisProcess = (): Owner => ({ pid: process.pid, startTicks: startTicksOf(process.pid) ?? 0, bootId: bootId() });
 
+/** The process of that pid, if it lives. */
+export function processOf(pid: number | undefined): Owner | undefined {
+  const startTicks = pid === undefined ? undefined : startTicksOf(pid);
+  return pid === undefined || startTicks === undefined ? undefined : { pid, startTicks, bootId: bootId() };
+}
+
 export const isAlive = (owner: Owner): boolean => owner.bootId === bootId() && startTicksOf(owner.pid) === owner.startTicks;
 
 export const sameOwner = (a: Owner, b: Owner): boolean => a.pid === b.pid && a.startTicks === b.startTicks && a.bootId === b.bootId;

@@ -2,6 +2,7 @@ import { capFromXen, capToXen, showCap } from '../core/cap.ts';
 import { messageOf } from '../core/errors.ts';
 import { memSetArgs, restoreTarget } from './balloon-target.ts';
 import { isCapping, readCap, writeCap, writeCapArgs } from './cap-calls.ts';
+import { capCallsUnderWay } from './cap-calls-under-way.ts';
 import { findDomain } from './domain.ts';
 import { isTaken, type JournalFs, type JournalListing, readJournals, removeEntry, stateDirectory } from './journal.ts';
 import {
@@ -70,8 +71,9 @@ export interface RestoreOptions {
   readonly fs?: JournalFs;
   /** How log-dirty is turned off; default: through libxenctrl. */
   readonly logDirty?: (entry: LogDirtyEntry, xl: RunXl) => Promise<LogDirtyRestored>;
-  /** Whether a process lives; default: as this host's /proc says. */
+  /** Whether a process lives, and which calls that set a cap of a domid have not ended; default: as this host's /proc says. */
   readonly lives?: (owner: Owner) => boolean;
+  readonly callsUnderWay?: (domid: number) => readonly number[];
 }
 
 const ATTEMPTS = 3;
@@ -128,11 +130,11 @@ async function restoreEntry(entry: JournalEntry, directory: string, options: Res
   // After a pause the domain may be another xthrottle's, with a journal of its own.
   const taken = () => isTaken(directory, entry, options.fs);
   const restoreOnce = () => restoreOf(entry, directory, options);
-  let result = await outwaited(entry, await restoreOnce(), options);
+  let result = unlessUnderWay(entry, await restoreOnce(), options);
   for (let attempt = 1; attempt < (options.attempts ?? ATTEMPTS) && result.verdict === 'failed'; attempt++) {
     await sleep(RETRY_MS * 2 ** Math.min(attempt - 1, 6));
     if ((await taken()) === true) return outcome(entry, 'owner-alive', null, null, 'another xthrottle has taken it over');
-    result = await outwaited(entry, await restoreOnce(), options);
+    result = unlessUnderWay(entry, await restoreOnce(), options);
   }
   if (options.settleMs !== undefined && result.verdict !== 'failed' && entry.kind !== 'logdirty') {
     await sleep(options.settleMs);
@@ -144,11 +146,12 @@ async function restoreEntry(entry: JournalEntry, directory: string, options: Res
   return result;
 }
 
-/** While a call of xl hangs that the dead process could not end, its cap may still come into force: then nothing is done yet. */
-async function outwaited(entry: JournalEntry, result: RestoreOutcome, options: RestoreOptions): Promise<RestoreOutcome> {
-  const hanging = entry.kind === 'cap' ? entry.lingering?.find(options.lives ?? isAlive) : undefined;
-  if (hanging === undefined || result.verdict === 'failed' || result.verdict === 'gone') return result;
-  const text = `${result.text}; but a call of xl (pid ${hanging.pid}) hangs in the hypervisor and may still change it`;
+/** While a call of the dead process is under way (it may hang in the hypervisor), its cap may still come into force. */
+function unlessUnderWay(entry: JournalEntry, result: RestoreOutcome, options: RestoreOptions): RestoreOutcome {
+  if (entry.kind !== 'cap' || result.verdict === 'failed' || result.verdict === 'gone') return result;
+  const [pid] = (options.callsUnderWay ?? capCallsUnderWay)(entry.domid);
+  if (pid === undefined) return result;
+  const text = `${result.text}; but a call of xl (pid ${pid}) is under way and may still change it`;
   return { ...failed(entry, result.before, text), after: result.after, hint: 'when that has ended: xthrottle restore' };
 }
 

@@ -1,11 +1,14 @@
 import { type ExitName, XthrottleError } from '../core/errors.ts';
 import { type Ms, ms } from '../core/units.ts';
+import type { Owner } from './owner.ts';
 
 /** One finished call of xl: its exit code and what it wrote, both bounded. `timedOut`: we ended it. */
 export interface XlResult {
   readonly ok: boolean;
   readonly exitCode?: number;
   readonly timedOut: boolean;
+  /** Time was up and no signal reaches it (it hangs in the hypervisor): what it was to do may still happen while this process lives. */
+  readonly lingers?: Owner;
   readonly stdout: string;
   readonly stderr: string;
   readonly tookMs: Ms;

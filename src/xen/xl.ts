@@ -1,6 +1,7 @@
 import { execa } from 'execa';
 import { XthrottleError } from '../core/errors.ts';
 import { type Ms, ms } from '../core/units.ts';
+import { type Owner, processOf } from './owner.ts';
 import { type RunXl, XL_OUTPUT_BYTES_MAX, XL_TIMEOUT_MS, type XlResult, xlBinary } from './xl-errors.ts';
 
 /** One finished call, for metrics: `command` is xl's subcommand, a bounded vocabulary. */
@@ -33,6 +34,8 @@ export interface ProgramEnd {
 /** A program that was started: `ended` never rejects; `kill` ends its whole group, `leave` stops waiting for it. */
 export interface Program {
   readonly ended: Promise<ProgramEnd>;
+  /** Which process it is; undefined when it has ended, or never started. */
+  who(): Owner | undefined;
   kill(): void;
   leave(): void;
 }
@@ -73,8 +76,9 @@ async function runOnce(start: StartProgram, binary: string, args: readonly strin
   const result = await Promise.race([program.ended, overdue]).finally(() => clearTimeout(timer));
   const tookMs = ms(performance.now() - startedAt);
   if (result === 'overdue') {
+    const lingers = program.who();
     program.leave();
-    return { ok: false, timedOut, stdout: '', stderr: '', tookMs };
+    return { ok: false, timedOut, stdout: '', stderr: '', tookMs, ...(lingers === undefined ? {} : { lingers }) };
   }
   if (result.exitCode === undefined && result.signal === undefined && !timedOut && !result.isMaxBuffer) throw cannotStart(binary, result);
   return {
@@ -99,6 +103,7 @@ const startProgram: StartProgram = (binary, args) => {
   });
   return {
     ended: Promise.resolve(child),
+    who: () => processOf(child.pid),
     kill: () => killGroup(child.pid),
     leave() {
       // It may end when the kernel lets it; we do not wait for it any more.

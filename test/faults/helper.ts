@@ -37,6 +37,8 @@ export class SimHelper {
   #waiting: 'suspend' | 'complete' | undefined;
   #stopping = false;
   #over = false;
+  /** Nobody answers any more: where it waits for an answer it ends. */
+  #deaf = false;
   readonly #in: HelperInputs;
 
   constructor(inputs: HelperInputs) {
@@ -57,11 +59,17 @@ export class SimHelper {
     else this.#stopping = true;
   }
 
+  /** The beginning of a frame whose end never comes. */
+  sayHalf(): void {
+    if (!this.#over)
+      this.#in.say(encodeFrame({ type: 'progress', context: 'xc', what: 'Frames iteration 3', done: 1, total: 2 }).subarray(0, 17));
+  }
+
   /** libxl's answer; undefined when the pipe was closed. */
   hear(value: number | undefined): void {
     const waited = this.#waiting;
     if (value === undefined) {
-      // Read only where it waits; else seen when it next writes.
+      this.#deaf = true;
       if (waited !== undefined) this.#end({ code: 254, signal: null });
       return;
     }
@@ -130,6 +138,7 @@ export class SimHelper {
     this.#waiting = 'suspend';
     this.askedAtMs = this.#in.time.nowMs;
     this.#say({ type: 'suspend' });
+    if (this.#deaf) this.#end({ code: 254, signal: null });
   }
 
   #stopAndCopy(): void {
@@ -150,6 +159,7 @@ export class SimHelper {
     this.logDirty = false;
     this.#waiting = 'complete';
     this.#say({ type: 'complete', result, errno });
+    if (this.#deaf) this.#end({ code: 254, signal: null });
   }
 
   #end(end: HelperEnd): void {

@@ -81,6 +81,8 @@ export class SimMigration {
       const helperProcess = new SimProcess('helper', time);
       const relay = new SimProcess('relay', time);
       const socket = this.#in.dial(relay);
+      helperProcess.onEnd(() => this.#gone(helperProcess));
+      relay.onEnd(() => this.#gone(relay));
       this.helperProcess = helperProcess;
       if (socket === undefined) this.#runAlone(helperProcess);
       else {
@@ -88,6 +90,12 @@ export class SimMigration {
         relay.start(() => this.#runRelay(relay, helperProcess, socket), SPAWN_MS);
       }
     }
+  }
+
+  /** One of them died before it was at work. */
+  #gone(process: SimProcess): void {
+    if (this.helper === undefined) this.#in.time.after(1, this.xl, () => this.#helperGone({ code: null, signal: 'SIGKILL' }));
+    if (process === this.helperProcess && this.relay !== undefined && this.helper === undefined) this.relay.end();
   }
 
   #isThere(): boolean {
@@ -177,8 +185,13 @@ export class SimMigration {
         stdin,
         stdout,
         on: () => undefined,
-        lift: async ({ domid, scheduler, capOriginal }) =>
-          scheduler !== 'other' && (await xl(writeCapArgs(domid, scheduler, capFromXen(capOriginal)))).ok,
+        lift: async ({ domid, scheduler, capOriginal }) => {
+          if (scheduler === 'other') return false;
+          return xl(writeCapArgs(domid, scheduler, capFromXen(capOriginal))).then(
+            ({ ok }) => ok,
+            () => false,
+          );
+        },
         bytesWritten: () => helper.bytesSent,
       },
     });

@@ -17,7 +17,8 @@ import { SimXen } from './xen.ts';
 
 export const STATE = '/state';
 const DOMID = 24;
-const OTHER_UUID = '11111111-2222-4333-8444-555555555555';
+export const OTHER_CAP = 90;
+export const OTHER_UUID = '11111111-2222-4333-8444-555555555555';
 
 /** The host, its guest and its link, before anything goes wrong. */
 export interface Setting {
@@ -53,6 +54,8 @@ export class World {
   readonly pipe: { latencyMs: number; cut: (bytes: Buffer) => readonly Buffer[] };
   readonly story: string[] = [];
   readonly admin: { readonly atMs: number; readonly cap: number }[] = [];
+  /** Something made calls, files or processes slow: an admin's change may then cross one of ours. */
+  slowed = false;
   migration: SimMigration | undefined;
   /** Where a front finds an xthrottle. */
   listener: Listener | undefined;
@@ -61,6 +64,7 @@ export class World {
   /** What relay and server said to each other in the present migration. */
   answers: { readonly atMs: number; readonly grant: boolean }[] = [];
   settled: Extract<RelayMessage, { type: 'suspend-settled' }> | undefined;
+  settledAtMs: number | undefined;
   readonly #living = new Map<number, SimProcess>();
   readonly #waiting = new Map<Moment, (() => void)[]>();
 
@@ -81,6 +85,8 @@ export class World {
     this.guest = new SimGuest(setting.guest, () => this.xen.byUuid(UUID)?.cap ?? 0);
     this.xen.guests.set(UUID, this.guest);
     this.link = new SimLink(setting.linkPagesPerSecond);
+    this.xen.onCapChange = ({ by, to, domid }) => this.note(`${by?.name ?? 'an admin'} sets the cap of domain ${domid} to ${to}`);
+    this.xen.onStarted = (process) => this.live(process);
     this.wire = { latencyMs: 0.2, stuckUntilMs: 0, cut };
     this.pipe = { latencyMs: 0.1, cut };
   }
@@ -101,6 +107,11 @@ export class World {
     this.#waiting.set(moment, [...(this.#waiting.get(moment) ?? []), then]);
   }
 
+  /** What waits for a moment waits no more. */
+  calm(): void {
+    this.#waiting.clear();
+  }
+
   reached(moment: Moment): void {
     const waiting = this.#waiting.get(moment) ?? [];
     this.#waiting.delete(moment);
@@ -111,6 +122,7 @@ export class World {
   migrate(): SimMigration {
     this.answers = [];
     this.settled = undefined;
+    this.settledAtMs = undefined;
     const { time, xen, guest, link, pipe } = this;
     const domid = xen.byUuid(UUID)?.domid ?? DOMID;
     const migration = new SimMigration({
@@ -147,6 +159,7 @@ export class World {
     if (message.type === 'suspend-answer') this.answers.push({ atMs: this.time.nowMs, grant: message.grant });
     else if (message.type === 'suspend-settled') {
       this.settled = message;
+      this.settledAtMs = this.time.nowMs;
       this.note(`suspend request: ${message.result} by ${message.by}`);
     } else if (message.type === 'suspend-request') this.reached('suspend-asked');
     else if (message.type === 'suspended') this.reached('suspended');
@@ -187,7 +200,6 @@ export class World {
   adminSets(cap: number): void {
     const domain = this.xen.byUuid(UUID);
     if (domain === undefined) return;
-    this.note(`an admin sets the cap to ${cap}`);
     this.admin.push({ atMs: this.time.nowMs, cap });
     this.xen.adminSetsCap(domain.domid, cap);
   }
@@ -224,7 +236,11 @@ export class World {
     const domid = this.xen.byUuid(UUID)?.domid;
     if (domid === undefined || this.guest.place !== 'here') return;
     this.destroy();
-    this.xen.state.domains.push({ domid, name: 'vm1', uuid: OTHER_UUID, vcpus: 1, cap: 0 });
+    // libxl gives a domid to nobody else for a minute.
+    this.time.after(this.rng.between(60_000, 90_000), undefined, () => {
+      this.note('the domid is another domain');
+      this.xen.state.domains.push({ domid, name: 'vm1', uuid: OTHER_UUID, vcpus: 1, cap: OTHER_CAP });
+    });
   }
 
   rename(name: string): void {

@@ -5,7 +5,7 @@ import type { Program, ProgramEnd, StartProgram } from '../../src/xen/xl.ts';
 import { answer } from '../xen/fixtures/xl-model.mjs';
 import type { StandInDomain, StandInState } from '../xen/stand-in.ts';
 import type { SimGuest } from './guest.ts';
-import type { SimProcess } from './process.ts';
+import { SimProcess } from './process.ts';
 import type { Rng } from './rng.ts';
 import type { VirtualTime } from './time.ts';
 
@@ -39,7 +39,11 @@ export class SimXen {
   readonly capChanges: CapChangeSeen[] = [];
   /** How often a call met the trouble. */
   troubled = 0;
+  onCapChange: (change: CapChangeSeen) => void = () => undefined;
+  onStarted: (process: SimProcess) => void = () => undefined;
   readonly guests = new Map<string, SimGuest>();
+  readonly #hanging: (() => void)[] = [];
+  readonly #setting = new Map<SimProcess, number>();
   readonly #time: VirtualTime;
   readonly #rng: Rng;
 
@@ -62,8 +66,12 @@ export class SimXen {
     const before = this.state.domains.map((d) => [d, d.cap] as const);
     for (const guest of this.guests.values()) guest.advance(this.#time.nowMs);
     const result = work();
-    for (const [domain, cap] of before)
-      if (domain.cap !== cap) this.capChanges.push({ atMs: this.#time.nowMs, by, domid: domain.domid, uuid: domain.uuid, to: domain.cap });
+    for (const [domain, cap] of before) {
+      if (domain.cap === cap) continue;
+      const change = { atMs: this.#time.nowMs, by, domid: domain.domid, uuid: domain.uuid, to: domain.cap };
+      this.capChanges.push(change);
+      this.onCapChange(change);
+    }
     return result;
   }
 
@@ -72,6 +80,17 @@ export class SimXen {
       const domain = this.domain(domid);
       if (domain !== undefined) domain.cap = cap;
     });
+  }
+
+  /** What hung goes on. */
+  recover(): void {
+    Object.assign(this.trouble, { xl: undefined, slowMs: 0, peek: undefined });
+    for (const end of this.#hanging.splice(0)) end();
+  }
+
+  /** As /proc shows them. */
+  callsUnderWay(domid: number): readonly number[] {
+    return [...this.#setting].filter(([who, of]) => who.alive && of === domid).map(([who]) => who.pid);
   }
 
   /** xl as `by` starts it. */
@@ -87,9 +106,13 @@ export class SimXen {
     if (now !== undefined || slowMs > 0) this.troubled++;
     const dies = by.mark();
     if (dies === 'before') by.end();
+    let gone: () => void = () => undefined;
     let settle: (end: ProgramEnd) => void = () => undefined;
     const ended = new Promise<ProgramEnd>((resolve) => {
-      settle = (end) => this.#time.after(0, by, () => resolve(end));
+      settle = (end) => {
+        gone();
+        this.#time.after(0, by, () => resolve(end));
+      };
     });
     let over = dies === 'before';
     const effect = (): ProgramEnd => {
@@ -106,10 +129,15 @@ export class SimXen {
       return { exitCode: code, stdout, stderr };
     };
     const tookMs = this.#rng.between(8, 25) + slowMs * this.#rng.between(0.5, 1.5);
+    if (now === 'hangs')
+      this.#hanging.push(() => {
+        if (!over) settle(effect());
+      });
     if (now === 'cannot-start') settle(EMFILE);
     else if (now === 'stuck')
-      this.#time.after(STUCK_MS, undefined, () => {
+      this.#time.after(STUCK_MS * this.#rng.between(0.7, 1.6), undefined, () => {
         if (!over) settle(effect());
+        gone();
       });
     else if (now !== 'hangs')
       this.#time.after(tookMs * this.#rng.between(0.2, 0.9), undefined, () => {
@@ -118,8 +146,13 @@ export class SimXen {
         this.#time.after(tookMs * 0.1, undefined, () => settle(end));
       });
     if (dies === 'after') by.end();
+    const who = new SimProcess('xl', this.#time);
+    if (isSet && now !== 'cannot-start') this.#setting.set(who, Number(args[args.indexOf('-d') + 1]));
+    this.onStarted(who);
+    gone = () => who.end();
     return {
       ended,
+      who: () => (who.alive ? who.owner : undefined),
       kill: () => {
         if (over || now === 'stuck') return;
         // Killed on its way out of the hypervisor as well as on its way in.

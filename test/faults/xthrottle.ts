@@ -1,16 +1,21 @@
 import { firstValueFrom, lastValueFrom, mergeMap, ReplaySubject, takeUntil } from 'rxjs';
 import { controllerByName } from '../../controllers/registry.ts';
+import { capped } from '../../src/core/cap.ts';
 import { messageOf } from '../../src/core/errors.ts';
 import { goalFor } from '../../src/core/options.ts';
 import type { MigrationRecord, SummaryRecord } from '../../src/core/record.ts';
 import { ms } from '../../src/core/units.ts';
 import { control } from '../../src/loop.ts';
-import { preflight } from '../../src/xen/domain.ts';
+import { createActuator } from '../../src/xen/cap-actuator.ts';
+import { steerCap } from '../../src/xen/cap-steering.ts';
+import { describeDomain, isHere, listDomains, preflight, timedXl } from '../../src/xen/domain.ts';
 import type { Guard } from '../../src/xen/guard.ts';
+import { createJournal, type JournalFs } from '../../src/xen/journal.ts';
 import { type RestoreOutcome, restoreLeftovers } from '../../src/xen/restore.ts';
 import { openXenHost, type XenHost } from '../../src/xen/xen-host.ts';
 import type { XenMigration } from '../../src/xen/xen-migration.ts';
 import { createXl } from '../../src/xen/xl.ts';
+import type { RunXl } from '../../src/xen/xl-errors.ts';
 import { UUID } from '../xen/stand-in.ts';
 import { SimProcess } from './process.ts';
 import { STATE, type World } from './world.ts';
@@ -27,6 +32,8 @@ export class SimXthrottle {
   /** What its start, and its guard after its death, put back or could not. */
   readonly outcomes: RestoreOutcome[] = [];
   guard: SimProcess | undefined;
+  /** It was killed before its work was done. */
+  guardFell = false;
   /** There is to be none. */
   withoutGuard = false;
   failure: string | undefined;
@@ -60,6 +67,50 @@ export class SimXthrottle {
     });
   }
 
+  /** Steers the domain for `forMs` beside the other one: a claim on the same journal, changes where it is granted, and the way back. */
+  steerAlone(forMs: number): void {
+    const { time, disk, xen } = this.#world;
+    this.process.start(() => {
+      void this.#steerAlone(
+        createXl({ start: xen.program(this.process) }),
+        disk.for(this.process),
+        () => new Promise((resolve) => time.after(forMs, this.process, () => resolve(undefined))),
+      )
+        .catch((error: unknown) => this.#world.note(`${this.process.name}: ${messageOf(error)}`))
+        .then(() => {
+          this.closed = true;
+          this.process.end();
+        });
+    });
+  }
+
+  async #steerAlone(xl: RunXl, fs: JournalFs, wait: () => Promise<unknown>): Promise<void> {
+    const lives = (owner: { readonly pid: number }) => this.#world.lives(owner.pid);
+    this.outcomes.push(
+      ...(await restoreLeftovers({ xl, directory: STATE, fs, lives, callsUnderWay: (domid) => this.#world.xen.callsUnderWay(domid) })),
+    );
+    const { facts } = await describe(this.#world.xen.byUuid(UUID)?.domid, xl);
+    const steering = steerCap({
+      actuator: createActuator({ xl, domain: facts, scheduler: 'credit' }),
+      journal: createJournal(STATE, fs, this.process.owner, lives),
+      domain: facts,
+      scheduler: 'credit',
+      isHere: () => isHere(xl, facts.domid, facts.uuid),
+      guarded: async () => undefined,
+      onLowered: () => undefined,
+      onChanged: () => undefined,
+      owner: this.process.owner,
+    });
+    const refused = await steering.claim();
+    this.#world.note(`${this.process.name}: ${refused ?? 'has the domain'}`);
+    if (refused !== undefined) return;
+    await steering.set(capped(44));
+    await wait();
+    const result = await steering.restore(true);
+    if (!result.restored) this.notes.push(`THE CAP WAS NOT RESTORED: ${result.hint}`);
+    this.#world.note(`${this.process.name}: restored: ${result.restored}`);
+  }
+
   /** SIGTERM or SIGINT: the first one counts. */
   signal(name: string): void {
     if (this.#signalled !== undefined || !this.process.alive) return;
@@ -87,6 +138,7 @@ export class SimXthrottle {
         fs: disk.for(this.process),
         owner: this.process.owner,
         lives: (owner) => this.#world.lives(owner.pid),
+        callsUnderWay: (domid) => xen.callsUnderWay(domid),
         listen: async (path) => this.#world.listen(this.process, path),
         startGuard: () => new Promise((resolve) => time.after(60, this.process, () => resolve(this.#startGuard()))),
       },
@@ -101,6 +153,10 @@ export class SimXthrottle {
     const guard = new SimProcess('guard', time);
     this.#world.live(guard);
     this.guard = guard;
+    let done = false;
+    guard.onEnd(() => {
+      this.guardFell = !done;
+    });
     let bye = false;
     this.process.onEnd(() => {
       if (bye) return;
@@ -113,10 +169,12 @@ export class SimXthrottle {
           ...GUARD,
           fs: disk.for(guard),
           lives: (owner) => this.#world.lives(owner.pid),
+          callsUnderWay: (domid) => xen.callsUnderWay(domid),
         }).then(
           (outcomes) => {
             this.outcomes.push(...outcomes);
             for (const o of outcomes) this.#world.note(`guard: ${o.verdict}: ${o.text}`);
+            done = true;
             guard.end();
           },
           (error: unknown) => {
@@ -131,6 +189,7 @@ export class SimXthrottle {
       alive: () => guard.alive,
       dismiss: async () => {
         bye = true;
+        done = true;
         guard.end();
       },
     };
@@ -207,4 +266,11 @@ export class SimXthrottle {
     this.#world.note(`summary: ${summary.outcome} (${summary.reason}), cap restored: ${summary.capRestored}`);
     this.onSummary(summary);
   }
+}
+
+/** As a relay's session has it: no checks of names. */
+async function describe(domid: number | undefined, xl: RunXl) {
+  const config = (await listDomains(xl)).find((d) => d.domid === domid);
+  if (config === undefined) throw new Error('the domain is gone');
+  return describeDomain(config, timedXl(xl));
 }
