@@ -56,8 +56,10 @@ export interface Rehearsal {
 
 /** The link is known as a number only: a rate asked for is thought to be kept to within this. */
 const RATE_SPREAD = 0.03;
-const STEP_MS = 100;
-const STEPS_A_ROUND = 40;
+/** As on a real host: the helper reports every 1024 pages, a look comes every 100 ms; of a long round not all are rehearsed. */
+const PROGRESS_PAGES = 1024;
+const LOOK_MS = 100;
+const STEPS_A_ROUND = 48;
 const ROUND_MS_MIN = 1;
 /** xg_sr_save.c: fewer dirty pages end stock's rounds. */
 const STOCK_FEW = 50;
@@ -129,14 +131,16 @@ class Stage<State> {
     const [startMs, startPages] = [this.#atMs, this.#sentPages];
     this.#roundCapMin = this.#throttled() ? this.#percent() : 0;
     this.#decide({ type: 'round-start', round, pagesToSend: pages(Math.round(toSend)), ...this.#now() });
-    const stepMs = Math.max(STEP_MS, spanMs / STEPS_A_ROUND);
+    const stepMs = Math.max((PROGRESS_PAGES / pageRate(this.#r.rate)) * 1000, spanMs / STEPS_A_ROUND);
+    let lookedMs = 0;
     for (let sinceMs = 0; sinceMs < spanMs && this.#over === undefined; ) {
       sinceMs = Math.min(spanMs, sinceMs + stepMs);
       this.#advance(startMs + sinceMs);
       this.#sentPages = startPages + (toSend * sinceMs) / spanMs;
       const sent = { pagesSent: pages(Math.round(this.#sentPages - startPages)), pagesToSend: pages(Math.round(toSend)) };
       this.#decide({ type: 'progress', round, ...sent, ...this.#now() });
-      if (this.#over === undefined && sinceMs < spanMs && this.#r.goal.capabilities.peek) {
+      if (this.#over === undefined && sinceMs < spanMs && sinceMs - lookedMs >= LOOK_MS && this.#r.goal.capabilities.peek) {
+        lookedMs = sinceMs;
         this.#decide({ type: 'sample', round, ...this.#look(), ...this.#now() });
       }
     }
