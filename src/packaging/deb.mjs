@@ -5,6 +5,7 @@
 //                         nothing but the C and C++ libraries
 //   --xen-include FOLDER  Xen's headers for the policy object; default /usr/include, and none is built where they are not
 //   --xen X.Y             their release
+//   --level 0…9           how hard it is compressed; default 6
 //   DEBFULLNAME, DEBEMAIL, SOURCE_DATE_EPOCH as Debian's tools have them; default: those of the last commit
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -47,7 +48,9 @@ const has = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).
 const git = (format) => spawnSync('git', ['log', '-1', `--format=${format}`], { encoding: 'utf8' }).stdout?.trim() ?? '';
 
 const string = { type: 'string' };
-const { values: given } = parseArgs({ options: { out: string, version: string, node: string, 'xen-include': string, xen: string } });
+const { values: given } = parseArgs({
+  options: { out: string, version: string, node: string, 'xen-include': string, xen: string, level: string },
+});
 if (!has('dpkg-deb')) fail('dpkg-deb is not here', 'build on Debian or Ubuntu');
 if (!existsSync('dist/src/packaging/man-page.js')) fail('dist/ is not built', 'npm run package:deb builds it');
 const manifest = JSON.parse(readFileSync('package.json', 'utf8'));
@@ -95,13 +98,8 @@ async function program() {
 function koffi() {
   const native = `@koromix/koffi-linux-${process.arch}`;
   if (!existsSync(`node_modules/${native}`)) fail(`koffi has no native part for ${process.arch} here`, 'npm ci (without --omit=optional)');
-  for (const name of [
-    'package.json',
-    'index.js',
-    ...readdirSync('node_modules/koffi/src/koffi')
-      .filter((file) => /\.c?js$/.test(file))
-      .map((file) => `src/koffi/${file}`),
-  ])
+  const scripts = readdirSync('node_modules/koffi/src', { recursive: true, encoding: 'utf8' }).filter((name) => /\.c?js$/.test(name));
+  for (const name of ['package.json', 'index.js', ...scripts.map((script) => `src/${script}`)])
     copy(`node_modules/koffi/${name}`, `${LIB}/node_modules/koffi/${name}`);
   for (const name of ['package.json', 'index.js']) copy(`node_modules/${native}/${name}`, `${LIB}/node_modules/${native}/${name}`);
   const addon = `linux_${process.arch}/koffi.node`;
@@ -260,5 +258,7 @@ control();
 const out = resolve(given.out ?? 'dist');
 mkdirSync(out, { recursive: true });
 const deb = join(out, `xthrottle_${version}_${arch}.deb`);
-run('dpkg-deb', ['--root-owner-group', '-Zxz', '--build', stage, deb], { env: { ...process.env, SOURCE_DATE_EPOCH: String(epoch) } });
+run('dpkg-deb', ['--root-owner-group', '-Zxz', `-z${given.level ?? '6'}`, '--build', stage, deb], {
+  env: { ...process.env, SOURCE_DATE_EPOCH: String(epoch) },
+});
 console.log(`${relative('.', deb)}: ${Math.round(statSync(deb).size / 2 ** 20)} MiB`);

@@ -27,7 +27,7 @@ const packaged = (...args: readonly string[]) =>
 
 describe.skipIf(why !== undefined)('the Debian package', () => {
   beforeAll(() => {
-    must(process.execPath, ['src/packaging/deb.mjs', '--out', folder], { stdio: ['ignore', 'pipe', 'inherit'] });
+    must(process.execPath, ['src/packaging/deb.mjs', '--out', folder, '--level', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
     deb = join(folder, readdirSync(folder).find((name) => name.endsWith('.deb')) ?? 'none');
     must('dpkg-deb', ['-x', deb, root]);
     must('dpkg-deb', ['-e', deb, join(folder, 'control')]);
