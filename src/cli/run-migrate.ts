@@ -1,36 +1,30 @@
 import { firstValueFrom, takeUntil } from 'rxjs';
 import { assetPath } from '../assets.ts';
-import { EXIT_CODES, messageOf, XthrottleError } from '../core/errors.ts';
+import { EXIT_CODES, XthrottleError } from '../core/errors.ts';
 import { type GoalOptions, goalFor } from '../core/options.ts';
-import type { SummaryRecord } from '../core/record.ts';
 import { ms } from '../core/units.ts';
-import { control } from '../loop.ts';
 import type { Balloon } from '../xen/balloon.ts';
 import { preflight, type XenDomain } from '../xen/domain.ts';
-import { type MigrateJob, startMigrateJob } from '../xen/migrate-job.ts';
-import { learnPair, loadPair } from '../xen/pair-store.ts';
+import { startMigrateJob } from '../xen/migrate-job.ts';
 import type { RestoreOutcome } from '../xen/restore.ts';
 import { assertTslice } from '../xen/tslice.ts';
 import { openXenHost, type XenHost } from '../xen/xen-host.ts';
-import type { XenMigration } from '../xen/xen-migration.ts';
-import { exitCodeOf } from './exit-code.ts';
-import { balloonOf, tsliceOf } from './host-options.ts';
+import { followJob } from './follow-job.ts';
+import { balloonOf, suspendTimeoutOf, tsliceOf } from './host-options.ts';
 import { loadController } from './load-controller.ts';
 import type { MigrateArguments } from './migrate.ts';
 import { goalOptionsOf } from './options.ts';
 import { type Output, openOutput } from './output.ts';
 import { prepareBalloon } from './shrink.ts';
-import { listenForSignals, type Signals } from './signals.ts';
+import { listenForSignals } from './signals.ts';
 import { openTelemetry } from './telemetry.ts';
 import { openXenTools, privateSocket } from './xen-setup.ts';
-
-/** After an abort xl has so long to end by itself; then its process group is ended. */
-const ABORT_GRACE_MS = 20_000;
 
 /** One wrapped migration; its exit code. Throws XthrottleError. */
 export async function migrate(argv: MigrateArguments): Promise<number> {
   const options = goalOptionsOf(argv);
   const tsliceMs = tsliceOf(argv);
+  const suspendTimeoutMs = suspendTimeoutOf(argv);
   const request = balloonOf(argv);
   const controller = await loadController(argv.controller);
   const telemetry = await openTelemetry(argv);
@@ -50,6 +44,7 @@ export async function migrate(argv: MigrateArguments): Promise<number> {
       xenctrl,
       observe: argv.observe,
       tsliceMs,
+      suspendTimeoutMs,
       note: (level, text) => output.say(text, level),
     });
     if (!argv.observe) await telemetry.onLeftovers(host.restored, output);
@@ -76,7 +71,9 @@ export async function migrate(argv: MigrateArguments): Promise<number> {
       ...(argv.verbose ? { onOutput: (text: string) => process.stderr.write(text) } : {}),
     });
     wrap(job, argv.host, domain);
-    const code = await followJob({ argv, options, controller, output, signals, host, job, telemetry });
+    const migration = firstValueFrom(host.migrations$.pipe(takeUntil(signals.first$)), { defaultValue: undefined });
+    const { host: destination, observe } = argv;
+    const { code } = await followJob({ destination, observe, options, controller, output, signals, migration, job, telemetry });
     return (await givenBack(balloon, output)) ? code : EXIT_CODES.capNotRestored.code;
   } finally {
     await givenBack(balloon, output);
@@ -88,14 +85,14 @@ export async function migrate(argv: MigrateArguments): Promise<number> {
 }
 
 /** The guest has its memory again, or has taken it along. */
-async function givenBack(balloon: Balloon | undefined, output: Output): Promise<boolean> {
+export async function givenBack(balloon: Balloon | undefined, output: Output): Promise<boolean> {
   const result = await balloon?.giveBack();
   if (result?.restored === false) output.say(`THE MEMORY WAS NOT GIVEN BACK: ${result.hint}`, 'error');
   return result?.restored !== false;
 }
 
 /** A cap that xthrottle has set would travel: xl gives the destination the one that it finds. Throws XthrottleError. */
-function assertOwnCap({ facts }: XenDomain, outcomes: readonly RestoreOutcome[]): void {
+export function assertOwnCap({ facts }: XenDomain, outcomes: readonly RestoreOutcome[]): void {
   const left = outcomes.find(
     ({ kind, uuid, verdict }) => kind !== 'logdirty' && uuid === facts.uuid && (verdict === 'failed' || verdict === 'owner-alive'),
   );
@@ -108,80 +105,8 @@ function assertOwnCap({ facts }: XenDomain, outcomes: readonly RestoreOutcome[])
   });
 }
 
-interface Followed {
-  readonly argv: MigrateArguments;
-  readonly options: GoalOptions;
-  readonly controller: Awaited<ReturnType<typeof loadController>>;
-  readonly output: Output;
-  readonly signals: Signals;
-  readonly host: XenHost;
-  readonly job: MigrateJob;
-  readonly telemetry: Awaited<ReturnType<typeof openTelemetry>>;
-}
-
-async function followJob(f: Followed): Promise<number> {
-  const { argv, output, signals, host, job } = f;
-  const migration = await firstValueFrom(host.migrations$.pipe(takeUntil(signals.first$)), { defaultValue: undefined });
-  if (migration === undefined) return withoutMigration(f);
-  f.telemetry.onMigration(migration);
-  if (migration.policyMissing !== undefined) output.say(`five live rounds as stock Xen has them: ${migration.policyMissing}`);
-  const goal = goalFor(f.options, migration.domain, migration.capabilities, await loadPair(argv.host));
-  const impatience = impatient(job, signals, migration, output);
-  const summary = await control(migration, {
-    controller: f.controller,
-    goal,
-    sink: output.sink,
-    observe: argv.observe,
-    abort$: signals.first$,
-    start: { time: new Date().toISOString() },
-  });
-  await job.done.catch(() => undefined);
-  impatience.stop();
-  await learn(migration, argv.host, output);
-  await f.telemetry.leaveBehind(summary.domain, output);
-  tellWhatToDo(summary, output);
-  return exitCodeOf(summary, summary.outcome === 'aborted' ? signals.exitName() : undefined);
-}
-
-/** xl ended, or we were told to stop, before its save helper ever reached us. */
-async function withoutMigration({ job, signals, output }: Followed): Promise<number> {
-  const signal = signals.exitName();
-  if (signal !== undefined) await job.terminate();
-  const result = await job.done;
-  if (signal !== undefined) {
-    output.say('ended before the first round; the guest runs on here, its cap was not touched');
-    return EXIT_CODES[signal].code;
-  }
-  if (!result.migrated) {
-    output.say(`xl migrate failed before the first round: ${result.reason ?? `exit code ${result.exitCode ?? result.signal}`}`, 'error');
-    return EXIT_CODES.migrationFailed.code;
-  }
-  output.say('migrated, but not under control: xl did not use our save helper (LIBXL_SAVE_HELPER); the target was not watched', 'error');
-  return EXIT_CODES.missed.code;
-}
-
-/**
- * Ends an xl that does not end by itself after a signal; but never while the guest stands: only xl resumes it here, or starts it there.
- */
-function impatient(job: MigrateJob, signals: Signals, migration: XenMigration, output: Output): { stop(): void } {
-  let timer: NodeJS.Timeout | undefined;
-  const subscription = signals.first$.subscribe(() => {
-    timer = setTimeout(() => {
-      if (migration.leaving)
-        output.say('the guest is suspended: xl is not ended, since it alone can resume or hand over the guest', 'warning');
-      else void job.terminate();
-    }, ABORT_GRACE_MS);
-  });
-  return {
-    stop() {
-      clearTimeout(timer);
-      subscription.unsubscribe();
-    },
-  };
-}
-
 /** Says at once, before anything runs, what is wrong with the options for this domain. */
-function checkGoal(
+export function checkGoal(
   options: GoalOptions,
   facts: Parameters<typeof goalFor>[1],
   scheduler: 'credit' | 'credit2' | 'other',
@@ -197,19 +122,4 @@ function checkGoal(
     scheduler,
     tsliceMs: ms(tsliceMs),
   });
-}
-
-async function learn(migration: XenMigration, destination: string, output: Output): Promise<void> {
-  const sample = migration.learned();
-  if (sample === undefined) return;
-  try {
-    await learnPair(destination, sample);
-  } catch (error) {
-    output.say(`what was learned of this pair of hosts is not kept: ${messageOf(error)}`, 'warning');
-  }
-}
-
-function tellWhatToDo(summary: SummaryRecord, output: Output): void {
-  if (summary.outcome === 'aborted' && summary.reason.includes('on-miss'))
-    output.say('to migrate all the same: --on-miss proceed, a longer --target-downtime, or a faster link');
 }

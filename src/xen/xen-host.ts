@@ -4,6 +4,7 @@ import { type Ms, ms } from '../core/units.ts';
 import type { Host, RestoreResult } from '../host.ts';
 import { createActuator } from './cap-actuator.ts';
 import { isCapping } from './cap-calls.ts';
+import { capCallsUnderWay } from './cap-calls-under-way.ts';
 import { type CapSteering, steerCap } from './cap-steering.ts';
 import { describeDomain, isHere, listDomains, TSLICE_DEFAULT_MS, timedXl, type XenDomain } from './domain.ts';
 import { type Guard, type GuardOptions, startGuard } from './guard.ts';
@@ -31,6 +32,8 @@ export interface XenHostOptions {
   readonly suspendWaitMs?: Ms;
   /** Shortens the credit1 timeslice of a domain's pool to this while its migration runs. */
   readonly tsliceMs?: Ms | undefined;
+  /** After the suspend: a guest that is not sent for so long is resumed here. */
+  readonly suspendTimeoutMs?: Ms | undefined;
   /** By name: others are left alone. */
   readonly isWanted?: (name: string) => boolean;
   /** What is not this process's own; default: this machine's. */
@@ -44,6 +47,7 @@ export interface HostSystem {
   readonly fs: JournalFs | undefined;
   readonly owner: Owner;
   lives(owner: Owner): boolean;
+  callsUnderWay(domid: number): readonly number[];
   listen(socketPath: string): Promise<RelayServer>;
   startGuard(options: GuardOptions): ReturnType<typeof startGuard>;
 }
@@ -55,6 +59,8 @@ export interface XenHost extends Host {
   readonly restored: readonly RestoreOutcome[];
   /** The xl migrate that we started ourselves: the next migration is its. `domain`, as `preflight` found it, saves reading it anew. When the job ends, `migrations$` completes. */
   wrap(job: MigrateJob, destination: string, domain?: XenDomain): void;
+  /** The same for one of several jobs: `migrations$` goes on after it. */
+  adopt(job: MigrateJob, destination: string, domain?: XenDomain): void;
   /** Sees to it that a guard watches: before a change of anything else that a journal entry tells of. */
   guarded(): Promise<void>;
 }
@@ -70,14 +76,22 @@ const REBORN_POLLS = 10;
 /** Puts back what dead processes left, and listens for relays. Throws XthrottleError as `listen` and xl do. */
 export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
   const directory = options.directory ?? stateDirectory();
-  const system: HostSystem = { fs: undefined, owner: thisProcess(), lives: isAlive, listen, startGuard, ...options.system };
+  const system: HostSystem = {
+    fs: undefined,
+    owner: thisProcess(),
+    lives: isAlive,
+    callsUnderWay: capCallsUnderWay,
+    listen,
+    startGuard,
+    ...options.system,
+  };
   const restored = options.observe === true ? [] : await restoreLeftovers({ xl: options.xl, directory, ...disk(system) });
   const server = await system.listen(options.socketPath);
   const journal = createJournal(directory, system.fs, system.owner, system.lives);
   const guards = guardKeeper(directory, options, system);
   const steered = new Map<string, CapSteering>();
   const tslices = tsliceKeeper({ xl: options.xl, journal, guarded: guards.ensure, place: disk(system), owner: system.owner });
-  let wrapped: Wrapped | undefined;
+  const wraps = new Map<number | 'any', Wrapped>();
   const open = async (session: RelaySession): Promise<readonly XenMigration[]> => {
     try {
       const migration = await openMigration(session, {
@@ -86,7 +100,7 @@ export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
         journal,
         directory,
         guarded: guards.ensure,
-        wrapped,
+        wrapped: wraps.get(session.hello.domid) ?? wraps.get('any'),
         steered,
         tslices,
       });
@@ -97,6 +111,16 @@ export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
       return [];
     }
   };
+  const adopt: XenHost['adopt'] = (job, destination, domain) => {
+    const key = domain?.facts.domid ?? 'any';
+    const wrap = { job, destination, domain };
+    wraps.set(key, wrap);
+    if (options.observe !== true) void guards.ensure();
+    const over = () => {
+      if (wraps.get(key)?.job === job) wraps.delete(key);
+    };
+    job.done.then(over, over);
+  };
   return {
     socketPath: server.socketPath,
     restored,
@@ -104,11 +128,11 @@ export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
       mergeMap((session) => from(open(session)).pipe(mergeMap((found) => (found.length === 0 ? EMPTY : from(found))))),
     ),
     wrap(job, destination, domain) {
-      wrapped = { job, destination, domain };
-      if (options.observe !== true) void guards.ensure();
+      adopt(job, destination, domain);
       const over = () => void server.close();
       job.done.then(over, over);
     },
+    adopt,
     guarded: guards.ensure,
     async close() {
       await server.close();
@@ -124,7 +148,11 @@ interface Wrapped {
 }
 
 /** As `restoreLeftovers` takes it. */
-const disk = ({ fs, lives }: HostSystem): Pick<RestoreOptions, 'fs' | 'lives'> => ({ lives, ...(fs === undefined ? {} : { fs }) });
+const disk = ({ fs, lives, callsUnderWay }: HostSystem): Pick<RestoreOptions, 'fs' | 'lives' | 'callsUnderWay'> => ({
+  lives,
+  callsUnderWay,
+  ...(fs === undefined ? {} : { fs }),
+});
 
 interface Context {
   readonly options: XenHostOptions;
@@ -177,6 +205,7 @@ async function openMigration(session: RelaySession, context: Context): Promise<X
     job: wrapped?.job,
     destination: wrapped?.destination,
     suspendWaitMs: options.suspendWaitMs,
+    suspendTimeoutMs: options.suspendTimeoutMs,
     hasLeft: () => hasLeft(options.xl, domid, facts.uuid),
     onCapChanged: (listener) => listeners.add(listener),
   });
@@ -247,6 +276,7 @@ async function steeringOf(
     isHere: () => isHere(xl, domain.facts.domid, domain.facts.uuid),
     reborn: () => reborn(xl, context, uuid),
     owner: context.system.owner,
+    lives: context.system.lives,
     guarded,
     onLowered: (lowered) => session.capSet(lowered),
     onChanged: (cap, by, latencyMs) => changed({ cap, by, ...(latencyMs === undefined ? {} : { latencyMs }) }),
@@ -267,20 +297,25 @@ async function steeringOf(
   return { steering: kept };
 }
 
-/** A rebooted domain carries the cap that it had when it went. undefined when none of that UUID comes. */
+/**
+ * A rebooted domain carries the cap that it had when it went. undefined when none of that UUID comes. Throws XthrottleError while xl does
+ * not tell.
+ */
 async function reborn(xl: RunXl, { directory, system }: Context, uuid: string): Promise<RestoreResult | undefined> {
-  for (let poll = 0; poll < REBORN_POLLS; poll++) {
-    const domains = await listDomains(xl).catch(() => []);
-    if (domains.some((domain) => domain.uuid === uuid)) {
+  for (let poll = 1; ; poll++) {
+    const domains = await listDomains(xl).catch((error: unknown) => {
+      if (poll >= REBORN_POLLS) throw error;
+    });
+    if (domains?.some((domain) => domain.uuid === uuid)) {
       const outcomes = await restoreLeftovers({ xl, directory, owner: system.owner, domain: uuid, ...disk(system) });
       const outcome = outcomes.find(({ kind }) => kind === 'cap');
       if (outcome === undefined) return undefined;
       if (outcome.verdict !== 'failed') return { restored: true, capAfter: outcome.after };
       return { restored: false, capAfter: null, hint: `${outcome.text}; ${outcome.hint ?? 'xthrottle restore'}` };
     }
+    if (poll >= REBORN_POLLS) return undefined;
     await new Promise((resolve) => setTimeout(resolve, LEFT_POLL_MS));
   }
-  return undefined;
 }
 
 /** Whether the domain is gone from this host; undefined when xl does not answer. xl and libvirt destroy the source after the hand-over. */
