@@ -38,28 +38,33 @@ export interface RunOptions {
 }
 
 const FAULTS_WITHIN_MS = 5000;
-const MIGRATION_AT_MS = 400;
+export const MIGRATION_AT_MS = 400;
 /** The longest that a migration may take: the longest stall of the link, and the rest. */
-const MIGRATION_MS_MAX = 400_000;
+export const MIGRATION_MS_MAX = 400_000;
 /** From the end of the migration until control has ended, with xl timing out at every turn. */
 const SETTLE_MS_MAX = 200_000;
 const GUARD_MS_MAX = 400_000;
 /** An xl that no signal reaches may still land. */
 const QUIET_MS = 40_000;
 
-/** One seeded run: a migration under faults, the next start of xthrottle, and the next migration without any. */
-export async function simulate(seed: number, options: RunOptions = {}): Promise<RunReport> {
+/** What a seed means: the setting, and its faults. */
+export function planned(seed: number, kinds: readonly FaultKind[] = FAULT_KINDS) {
   const rng = new Rng(seed);
   const setting = rng.pick(SETTINGS);
+  return { rng, setting, faults: drawFaults(rng, kinds, FAULTS_WITHIN_MS) };
+}
+
+/** One seeded run: a migration under faults, the next start of xthrottle, and the next migration without any. */
+export async function simulate(seed: number, options: RunOptions = {}): Promise<RunReport> {
+  const { rng, setting, faults } = planned(seed, options.kinds);
   const world = new World(setting, seed);
-  const faults = drawFaults(rng, options.kinds ?? FAULT_KINDS, FAULTS_WITHIN_MS);
   const violations: string[] = [];
   const xthrottle = new SimXthrottle(world);
   xthrottle.withoutGuard = rng.chance(0.03);
   xthrottle.onSummary = (summary) => violations.push(...summaryIsTrue(world, summary, xthrottle));
   options.sabotage?.(world, xthrottle);
   const scene = { world, xthrottle, rng: rng.fork(9), rival: undefined as SimXthrottle | undefined };
-  const fired = plan(faults, scene);
+  const fired = arm(faults, scene);
   violations.push(...(await migrateOnce(world, xthrottle)));
   const all = [xthrottle, ...(scene.rival === undefined ? [] : [scene.rival])];
   const guards = () => all.every((x) => x.guard?.alive !== true && (x.closed || !x.process.alive));
@@ -88,7 +93,7 @@ export async function simulate(seed: number, options: RunOptions = {}): Promise<
   };
 }
 
-function plan(faults: readonly Fault[], scene: Omit<Parameters<(typeof FAULTS)[FaultKind]>[0], 'fired'>): number[] {
+function arm(faults: readonly Fault[], scene: Omit<Parameters<(typeof FAULTS)[FaultKind]>[0], 'fired'>): number[] {
   const fired = faults.map(() => 0);
   faults.forEach((fault, i) => {
     const whole = Object.assign(scene, {
@@ -132,7 +137,7 @@ async function migrateOnce(world: World, xthrottle: SimXthrottle): Promise<strin
   return gone() ? violations : [...violations, 'xthrottle did not end after SIGTERM'];
 }
 
-function heal(world: World): void {
+export function heal(world: World): void {
   world.calm();
   world.link.dropped = false;
   world.link.stalledUntilMs = 0;
