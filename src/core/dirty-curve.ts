@@ -344,5 +344,20 @@ export function curveThrough(readings: readonly { readonly workMs: number; reado
   });
   // So few readings that none has a position of the grid between them.
   const knots = inner.length > 0 ? inner : [knotAt(Math.min(KNOTS_MAX - 1, Math.round(last.x)), last.y)];
-  return { ...EMPTY_CURVE, knots };
+  return { ...EMPTY_CURVE, knots: paced(knots) };
+}
+
+/** F(w)/w falls: a guest that was idle at first is taken to have had its later pace from the start, or the later readings would not count. */
+function paced(knots: readonly Knot[]): readonly Knot[] {
+  let least = 0;
+  let above: Knot | undefined;
+  return knots
+    .toReversed()
+    .map((knot) => {
+      if (above !== undefined) least = (above.pages * workOf(knot.at)) / workOf(above.at);
+      const pages = Math.max(knot.pages, least);
+      above = { ...knot, pages, least: pages };
+      return above;
+    })
+    .toReversed();
 }

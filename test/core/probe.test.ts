@@ -80,6 +80,13 @@ describe('the curve through undisturbed readings', () => {
     expect(Math.abs(shape.at(100) - 100)).toBeLessThan(5);
     expect(Number.isFinite(shape.at(1e7))).toBe(true);
   });
+  it('of a guest that begins late keeps what it dirtied later', () => {
+    const late = looksOf((t) => (t < 300 ? 0 : Math.min(8192, 3 * (t - 300))), 8000);
+    const shape = shapeOf(curveThrough(late.map(({ timeMs, dirtyPages }) => ({ workMs: timeMs, pages: dirtyPages }))));
+    expect(shape.at(7000)).toBeCloseTo(8192, -2);
+    expect(shape.at(1500)).toBeGreaterThan(3400);
+    expect(shape.at(100)).toBeGreaterThan(100);
+  });
   it('says nothing of nothing', () => {
     expect(shapeOf(curveThrough([])).at(1000)).toBe(0);
     expect(shapeOf(curveThrough([{ workMs: 1, pages: 5 }])).at(1000)).toBe(0);
