@@ -62,8 +62,9 @@ describe.skipIf(why !== undefined)('real Xen, the Debian package, in a dom0 with
       'for i in $(seq 900); do [ -s /root/xl.code ] && cat /root/xl.code && exit 0; sleep 0.2; done; cat /root/xl.out; exit 1',
       300_000,
     );
-  const watched = async () =>
-    migratedOf({ code: 0, stdout: await lab.must('cat /root/watch.out'), stderr: await lab.must('cat /root/watch.err') });
+  const watched = async () => {
+    await seen('"type":"summary"', 60);
+    return migratedOf({ code: 0, stdout: await lab.must('cat /root/watch.out'), stderr: await lab.must('cat /root/watch.err') });
   };
 
   it('installs, says that it is well, and runs', async () => {
