@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { commandSpecs, specOfCommand } from '../../src/cli/command-specs.ts';
 import { loadConfig } from '../../src/cli/config.ts';
-import { CONFIGURED, configurable, parseConfig } from '../../src/cli/config-file.ts';
+import { CONFIGURED, configurable, parseConfig, type Settings } from '../../src/cli/config-file.ts';
 import { EXIT_CODES, XthrottleError } from '../../src/core/errors.ts';
 import { configSample } from '../../src/packaging/config-sample.ts';
 import { buildCli, type Cli } from './run-cli.ts';
@@ -151,7 +151,7 @@ describe('the file as it ships', () => {
   it('is right when every line of it is switched on', () => {
     const path = file(configSample().replaceAll(/^#(?=[a-z-]+ = )/gm, ''));
     for (const command of CONFIGURED) {
-      const { values } = loadConfig(command, ['--config', path], '/none') ?? { values: {} };
+      const values: Settings['values'] = loadConfig(command, ['--config', path], '/none')?.values ?? {};
       expect(Object.keys(values).sort()).toEqual(
         configurable(specOfCommand(command))
           .map(({ name }) => name)
