@@ -2,6 +2,7 @@ import type { CommandModule } from 'yargs';
 import { completionCommand } from './completion.ts';
 import { withConfigOption } from './config-option.ts';
 import { doctorCommand } from './doctor.ts';
+import { evacuateCommand } from './evacuate.ts';
 import type { Exit } from './main.ts';
 import { migrateCommand } from './migrate.ts';
 import { probeCommand } from './probe.ts';
@@ -16,6 +17,7 @@ export const commandModules = (exit: Exit): readonly CommandModule[] =>
   [
     withConfigOption(watchCommand(exit) as unknown as CommandModule),
     withConfigOption(migrateCommand(exit) as unknown as CommandModule),
+    withConfigOption(evacuateCommand(exit) as unknown as CommandModule),
     simulateCommand(exit),
     restoreCommand(exit),
     doctorCommand(exit),

@@ -1,6 +1,6 @@
 import { type BytesPerSecond, bytesPerSecond, type Ms, ms } from '../core/units.ts';
 import type { Candidate, Prediction, PredictOptions } from './candidate.ts';
-import { predict } from './predict.ts';
+import { leastDowntime, predict } from './predict.ts';
 
 export type Order = 'auto' | 'smallest' | 'largest' | 'quietest' | 'listed';
 
@@ -213,9 +213,9 @@ export function withoutDoomed(evacuation: Evacuation): Evacuation {
   const { targetDowntimeMs } = evacuation.options;
   const entries = evacuation.entries.map((entry): Entry => {
     if (entry.status !== 'waiting' || entry.attempts.length > 0) return entry;
-    const { downtimeMs } = predict(entry.candidate, outline);
+    const downtimeMs = leastDowntime(entry.candidate, outline);
     if (downtimeMs === undefined || downtimeMs <= DOOMED_FACTOR * targetDowntimeMs) return entry;
-    const why = `not tried: a downtime of some ${Math.round(downtimeMs)} ms is to be expected at the lowest cap allowed, the target is ${targetDowntimeMs} ms`;
+    const why = `not tried: even the lowest cap allowed would leave a downtime of some ${Math.round(downtimeMs)} ms, the target is ${targetDowntimeMs} ms`;
     return { ...entry, status: 'left', why };
   });
   return { ...evacuation, entries };

@@ -44,6 +44,21 @@ export function predict({ memoryPages, dirty }: Pick<Candidate, 'memoryPages' | 
   return { timeMs: ms(timeMs + downtimeMs), downtimeMs, rounds: round, pages: sent + toSend };
 }
 
+/** Rounds at the floor after which the dirty set has settled. */
+const SETTLED_ROUNDS = 200;
+
+/**
+ * The least downtime there is for this guest: what the lowest cap leaves when it is kept for as many rounds as it takes. undefined where
+ * nothing is known of its writes.
+ */
+export function leastDowntime({ dirty, memoryPages }: Pick<Candidate, 'memoryPages' | 'dirty'>, options: PredictOptions): Ms | undefined {
+  if (dirty === undefined) return undefined;
+  const perMs = pageRate(options.rate) / 1000;
+  let left: number = Math.min(memoryPages, dirty.workingSetPages);
+  for (let round = 0; round < SETTLED_ROUNDS; round++) left = dirtied(dirty, (options.floorSpeed * left) / perMs);
+  return ms(options.fixedMs + left / perMs);
+}
+
 /** When each of these would be over if they left one after the other, `lanes` at a time. */
 export function finishTimes(timesMs: readonly number[], lanes: number): readonly Ms[] {
   const free = Array.from({ length: Math.max(1, lanes) }, () => 0);

@@ -7,6 +7,8 @@ export interface DomainConfig {
   readonly uuid: string;
   readonly type: 'pv' | 'pvh' | 'hvm' | 'unknown';
   readonly vcpusMax: number;
+  /** Other domains' devices are served from it. */
+  readonly isDriver?: boolean;
   /** Memory the domain is to have now; follows xl mem-set. */
   readonly targetKib: number;
   readonly videoKib: number;
@@ -58,6 +60,7 @@ function domainOf(entry: Fields): readonly DomainConfig[] {
       uuid,
       type: type === 'pv' || type === 'pvh' || type === 'hvm' ? type : 'unknown',
       vcpusMax: Math.max(1, whole(build['max_vcpus']) ?? 1),
+      ...(create['driver_domain'] === 'True' ? { isDriver: true } : {}),
       targetKib: whole(build['target_memkb']) ?? whole(build['max_memkb']) ?? 0,
       videoKib: whole(build['video_memkb']) ?? 0,
       scheduler: text(sched['sched']) || 'unknown',

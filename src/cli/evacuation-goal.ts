@@ -1,0 +1,28 @@
+import type { GoalOptions } from '../core/options.ts';
+import { floorFor } from '../core/stall.ts';
+import { ms } from '../core/units.ts';
+import type { EvacuationOptions, Order } from '../evacuate/plan.ts';
+import type { EvacuateArguments } from './evacuate.ts';
+import { goalOptionsOf } from './options.ts';
+import { parseBandwidth, parseWhole } from './quantities.ts';
+
+const PARALLEL_MAX = 16;
+const TRIES_MAX = 5;
+/** credit1's own. */
+const TSLICE_MS = ms(30);
+
+/** What the arguments ask of every migration, and of all together. Throws XthrottleError('usage'). */
+export function evacuationGoal(argv: EvacuateArguments): { readonly goal: GoalOptions; readonly evacuation: EvacuationOptions } {
+  const { deadlineMs, ...goal } = goalOptionsOf(argv);
+  const stall = goal.maxStallMs ?? goal.targetDowntimeMs;
+  const evacuation = {
+    order: argv.order as Order,
+    tries: parseWhole('--tries', argv.tries, 1, TRIES_MAX),
+    targetDowntimeMs: goal.targetDowntimeMs,
+    floorSpeed: floorFor(stall, 1, 'credit', TSLICE_MS) / 100,
+    ...(argv.parallel === undefined ? {} : { parallel: parseWhole('--parallel', argv.parallel, 1, PARALLEL_MAX) }),
+    ...(argv.bandwidth === undefined ? {} : { link: parseBandwidth('--bandwidth', argv.bandwidth) }),
+    ...(deadlineMs === undefined ? {} : { deadlineMs }),
+  };
+  return { goal, evacuation };
+}
