@@ -1,3 +1,4 @@
+import { assetPath } from '../assets.ts';
 import { XthrottleError } from '../core/errors.ts';
 import type { GoalOptions } from '../core/options.ts';
 import { type Ms, ms } from '../core/units.ts';
@@ -36,7 +37,7 @@ export async function watchXenDomain({ wanted, durationMs, signal, options, dest
   try {
     const probed = await probeDomain({ domain: facts, xenctrl: opened.xc, durationMs, signal, note: say });
     const fast = opened.xc.getCap(facts.domid, scheduler) !== undefined;
-    const policy = 'preload' in findPolicy(runningXenVersion());
+    const policy = 'preload' in findPolicy(runningXenVersion(), assetPath('src/xen/relay/policy.so'));
     const { released } = probed;
     const notes = [
       ...(released.result === 'off' ? [] : [released.text]),

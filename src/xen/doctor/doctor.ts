@@ -1,4 +1,4 @@
-import { assetPath } from '../../assets.ts';
+import { assetPath, frontPath } from '../../assets.ts';
 import { messageOf } from '../../core/errors.ts';
 import type { Finding } from '../../core/finding.ts';
 import { stateDirectory } from '../journal.ts';
@@ -52,7 +52,7 @@ export async function examine(options: DoctorOptions): Promise<readonly Finding[
     judgeDirectory(gatherDirectory(directory, 'journals and traces'), uid),
     judgeDirectory(gatherDirectory(options.socketDirectory, 'the control socket'), uid),
     judgeSidecar(await gatherSidecar(options.socketPath)),
-    ...gatherVariables(assetPath('src/xen/relay/front.sh')).map(judgeVariable),
+    ...gatherVariables(frontPath()).map(judgeVariable),
   ];
   const { entries, unreadable } = gatherJournals(directory);
   const journals = judgeJournals(entries, unreadable, directory);
@@ -66,7 +66,7 @@ async function examineXen(options: DoctorOptions, version: string | undefined): 
   const { xl } = options;
   const { facts, list } = await gatherXl(xl);
   const paths = helperPaths(version);
-  const policy = findPolicy(version);
+  const policy = findPolicy(version, assetPath('src/xen/relay/policy.so'));
   const programs: Finding[] = [
     judgeXl(facts),
     judgeHelper(paths.find(isExecutable), paths),

@@ -107,7 +107,7 @@ export const judgePolicy = (policy: { readonly missing?: string; readonly path?:
     : warning(
         'policy object',
         `stock Xen's five rounds are all there is: ${policy.missing}`,
-        'apt install libxen-dev gcc && npm run build:policy, or name one in XTHROTTLE_POLICY',
+        'apt install libxen-dev gcc && npm run build:policy (of the Debian package: /usr/lib/xthrottle/build-policy)',
       );
 
 /** libxenctrl: whether it loads, and whether it answers for a guest (`guests` 0: nothing to ask it of). */
@@ -117,8 +117,7 @@ export type XenctrlFacts =
 
 export function judgeXenctrl(facts: XenctrlFacts, version: string | undefined): Finding {
   if (!facts.loaded) {
-    const install =
-      'npm install koffi, and Debian’s libxenmisc of the running Xen; without it xl does all, and nothing is seen inside rounds';
+    const install = `npm install koffi; apt install libxenmisc${version ?? ''}`;
     return warning('libxenctrl', `no looks inside rounds: ${facts.reason}`, install);
   }
   const { library, guests, peeks, caps } = facts;

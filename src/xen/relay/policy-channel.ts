@@ -9,13 +9,14 @@ import type { PolicyAnswer } from './protocol.ts';
 type Found = { readonly preload: Preload } | { readonly missing: string };
 
 /**
- * The policy object to load for this Xen, or why there is none. In this order: XTHROTTLE_POLICY alone; the one beside us; the one in the
+ * The policy object to load for this Xen, or why there is none. In this order: XTHROTTLE_POLICY alone; the one beside us (a program
+ * that is not the relay says where that is); the one in the
  * state directory, which the Debian package's build-policy makes for the Xen that is installed.
  */
-export function findPolicy(xen: string | undefined): Found {
+export function findPolicy(xen: string | undefined, besideUs = fileURLToPath(new URL('policy.so', import.meta.url))): Found {
   const named = process.env['XTHROTTLE_POLICY'];
   if (named !== undefined && named !== '') return policyAt(named, xen);
-  const beside = policyAt(fileURLToPath(new URL('policy.so', import.meta.url)), xen);
+  const beside = policyAt(besideUs, xen);
   if ('preload' in beside) return beside;
   const built = join(process.env['XTHROTTLE_STATE'] || '/var/lib/xthrottle', 'policy.so');
   return existsSync(built) ? policyAt(built, xen) : beside;
