@@ -1,13 +1,17 @@
 import type { Observable } from 'rxjs';
 import type { Decision } from './core/decision.ts';
-import type { Capabilities, DomainFacts } from './core/goal.ts';
+import type { Capabilities, DomainFacts, OnMiss } from './core/goal.ts';
 import type { Observation } from './core/observation.ts';
 import type { EffectRecord } from './core/record.ts';
 import type { Ms } from './core/units.ts';
 
 /** How a migration ended, as its host saw it. */
 export interface Ending {
+  /** It stayed because we ended it, not xl or the link. */
+  readonly abortedByUs?: true;
   readonly result: 'migrated' | 'stayed' | 'unknown';
+  /** The guest was suspended before an answer of ours had reached the relay: nothing was guaranteed. */
+  readonly failOpen?: true;
   /** In words, for the summary: xl's own last error, or why we aborted. */
   readonly reason?: string;
   /** Suspend request → running at the destination. */
@@ -33,13 +37,18 @@ export interface Migration {
   readonly domain: DomainFacts;
   readonly capabilities: Capabilities;
   readonly destination?: string;
+  /** Why nothing is changed for this domain, where that is so: then every decision is only thought of. */
+  readonly observeOnly?: string;
   /** In order, ends when the migration is over; never errors: a lost relay is an ending of `unknown`. */
   readonly observations$: Observable<Observation>;
   /** Settles after `observations$` completed. */
   readonly ended: Promise<Ending>;
   now(): Ms;
-  /** Carries a decision out. Expected failures are values (`result: 'failed'`). `superseded`: a newer cap is already decided, do not call out. */
-  apply(decision: Decision, observation: Observation, superseded: boolean): Promise<Effect>;
+  /**
+   * Carries a decision out. Expected failures are values (`result: 'failed'`). `superseded`: a newer cap is already decided, do not call out.
+   * `onMiss` abort: a grant holds only with the domain's own cap in force; where that cannot be had it becomes a denial, and has failed.
+   */
+  apply(decision: Decision, observation: Observation, superseded: boolean, onMiss?: OnMiss): Promise<Effect>;
   /** Ends the migration with the guest left here, if it can still be: what an abort decision and a signal do. */
   abort(reason: string): Promise<void>;
   /** Puts the domain's own cap back and verifies it; idempotent. Called on every path. */

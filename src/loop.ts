@@ -24,6 +24,9 @@ export interface ControlOptions {
   readonly start?: Partial<StartRecord>;
 }
 
+const FAIL_OPEN =
+  'SUSPENDED WITHOUT LEAVE: no answer of xthrottle reached the relay in time, so the guest was suspended as stock Xen would; the target was not guaranteed';
+
 interface Frame {
   readonly step: Step;
   readonly tally: Tally;
@@ -35,7 +38,9 @@ interface Frame {
  * Controls one migration to its end: observations in, a pure step, one ordered effect. Every path ends with the domain's own cap put back
  * and verified; the summary says whether it was.
  */
-export async function control(migration: Migration, options: ControlOptions): Promise<SummaryRecord> {
+export async function control(migration: Migration, asked: ControlOptions): Promise<SummaryRecord> {
+  // Where nothing can be changed, nothing that is decided happens: then it is observing, whatever was asked for.
+  const options = migration.observeOnly === undefined ? asked : { ...asked, observe: true };
   const { goal, sink, controller } = options;
   const { id } = migration;
   sink.write(startRecord(migration, options));
@@ -77,6 +82,7 @@ export async function control(migration: Migration, options: ControlOptions): Pr
     releasing?.unsubscribe();
     restore = await putBack(migration, sink);
   }
+  if (ending?.failOpen === true) sink.write({ type: 'note', id, level: 'error', text: FAIL_OPEN });
   const summary = summarise(
     last.tally,
     { ...closing(ending, restore, last, wishes), id, controller: controller.name, ...seedOf(options) },
@@ -183,7 +189,12 @@ async function carryOut(frame: Frame, migration: Migration, options: ControlOpti
   if (observation === undefined) return;
   const { decision } = step;
   // Observing: what is carried out is what stock Xen would do, whatever the controller would.
-  const effect = await migration.apply(options.observe === true ? stockDecision(observation) : decision, observation, superseded);
+  const effect = await migration.apply(
+    options.observe === true ? stockDecision(observation) : decision,
+    observation,
+    superseded,
+    options.goal.onMiss,
+  );
   if (decision.action === 'hold' && effect.result !== 'failed') return;
   const result = options.observe === true ? ({ result: 'skipped' } as const) : effect;
   options.sink.write({ type: 'effect', id: migration.id, atMs: migration.now(), action: decision.action, ...result });
@@ -213,9 +224,10 @@ async function putBack(migration: Migration, sink: RecordSink): Promise<RestoreR
 function closing(ending: Ending | undefined, restore: RestoreResult, last: Frame, wishes: Wishes) {
   return {
     result: ending?.result ?? ('unknown' as const),
-    abortedByUs: wishes.aborting !== undefined || last.tally.abortDecision !== undefined,
+    abortedByUs: ending?.abortedByUs === true || wishes.aborting !== undefined || last.tally.abortDecision !== undefined,
     capAfter: restore.capAfter,
     capRestored: restore.restored,
+    ...(ending?.failOpen === true ? { failOpen: true as const } : {}),
     ...(reasonOf(ending, last, wishes) === undefined ? {} : { reason: reasonOf(ending, last, wishes) as string }),
     ...(ending?.downtimeMs === undefined ? {} : { observedDowntimeMs: ending.downtimeMs }),
     ...(ending?.downtimeSource === undefined ? {} : { observedDowntimeSource: ending.downtimeSource }),

@@ -30,6 +30,22 @@ export function tsliceOf({ tslice }: TsliceArguments): Ms | undefined {
   });
 }
 
+export interface SuspendTimeoutArguments {
+  readonly 'suspend-timeout'?: string | undefined;
+}
+
+export const withSuspendTimeoutOption = <T>(args: Argv<T>) =>
+  args.option('suspend-timeout', {
+    type: 'string',
+    requiresArg: true,
+    group: 'Control:',
+    describe: 'resume the guest here when it has been suspended for this long and is not sent yet, a stalled link (10s); off unless given',
+  });
+
+/** Throws XthrottleError('usage'). */
+export const suspendTimeoutOf = (args: SuspendTimeoutArguments): Ms | undefined =>
+  args['suspend-timeout'] === undefined ? undefined : parseDuration('--suspend-timeout', args['suspend-timeout']);
+
 export interface BalloonArguments {
   readonly balloon?: string | undefined;
 }

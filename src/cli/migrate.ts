@@ -1,10 +1,23 @@
 import type { Argv, CommandModule } from 'yargs';
-import { type BalloonArguments, type TsliceArguments, withBalloonOption, withTsliceOption } from './host-options.ts';
+import {
+  type BalloonArguments,
+  type SuspendTimeoutArguments,
+  type TsliceArguments,
+  withBalloonOption,
+  withSuspendTimeoutOption,
+  withTsliceOption,
+} from './host-options.ts';
 import type { Exit } from './main.ts';
 import { type GoalArguments, type OutputArguments, withGoalOptions, withOutputOptions } from './options.ts';
 import { type TelemetryArguments, withTelemetryOptions } from './telemetry-options.ts';
 
-export interface MigrateArguments extends GoalArguments, OutputArguments, TelemetryArguments, TsliceArguments, BalloonArguments {
+export interface MigrateArguments
+  extends GoalArguments,
+    OutputArguments,
+    TelemetryArguments,
+    TsliceArguments,
+    SuspendTimeoutArguments,
+    BalloonArguments {
   readonly domain: string;
   readonly host: string;
   readonly observe: boolean;
@@ -13,7 +26,7 @@ export interface MigrateArguments extends GoalArguments, OutputArguments, Teleme
 }
 
 const builder = (args: Argv) =>
-  withTelemetryOptions(withOutputOptions(withBalloonOption(withTsliceOption(withGoalOptions(args)))))
+  withTelemetryOptions(withOutputOptions(withBalloonOption(withSuspendTimeoutOption(withTsliceOption(withGoalOptions(args))))))
     .positional('domain', { type: 'string', demandOption: true, describe: 'name, domid or UUID' })
     .positional('host', { type: 'string', demandOption: true, describe: 'the destination, as xl migrate takes it' })
     .option('observe', { type: 'boolean', default: false, describe: 'decide and record, change nothing: the migration runs as stock' })

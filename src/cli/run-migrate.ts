@@ -4,11 +4,12 @@ import { EXIT_CODES, XthrottleError } from '../core/errors.ts';
 import { type GoalOptions, goalFor } from '../core/options.ts';
 import { ms } from '../core/units.ts';
 import type { Balloon } from '../xen/balloon.ts';
-import { preflight, type XenDomain } from '../xen/domain.ts';
+import { isSuspended, preflight, type XenDomain } from '../xen/domain.ts';
 import { startMigrateJob } from '../xen/migrate-job.ts';
 import type { RestoreOutcome } from '../xen/restore.ts';
 import { assertTslice } from '../xen/tslice.ts';
 import { openXenHost, type XenHost } from '../xen/xen-host.ts';
+import { printableLines } from '../xen/xl-errors.ts';
 import { followJob } from './follow-job.ts';
 import { balloonOf, suspendTimeoutOf, tsliceOf } from './host-options.ts';
 import { loadController } from './load-controller.ts';
@@ -68,12 +69,14 @@ export async function migrate(argv: MigrateArguments): Promise<number> {
       front: assetPath('src/xen/relay/front.sh'),
       socketPath,
       holdPath: balloon?.holdPath,
-      ...(argv.verbose ? { onOutput: (text: string) => process.stderr.write(text) } : {}),
+      ...(argv.verbose ? { onOutput: (text: string) => process.stderr.write(printableLines(text)) } : {}),
     });
     wrap(job, argv.host, domain);
     const migration = firstValueFrom(host.migrations$.pipe(takeUntil(signals.first$)), { defaultValue: undefined });
     const { host: destination, observe } = argv;
-    const { code } = await followJob({ destination, observe, options, controller, output, signals, migration, job, telemetry });
+    const { domid, uuid } = domain.facts;
+    const isStanding = () => isSuspended(xl, domid, uuid);
+    const { code } = await followJob({ destination, observe, options, controller, output, signals, migration, job, telemetry, isStanding });
     return (await givenBack(balloon, output)) ? code : EXIT_CODES.capNotRestored.code;
   } finally {
     await givenBack(balloon, output);

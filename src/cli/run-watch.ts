@@ -9,7 +9,7 @@ import { loadPair } from '../xen/pair-store.ts';
 import { assertSomeTslice } from '../xen/tslice.ts';
 import { openXenHost } from '../xen/xen-host.ts';
 import type { XenMigration } from '../xen/xen-migration.ts';
-import { tsliceOf } from './host-options.ts';
+import { suspendTimeoutOf, tsliceOf } from './host-options.ts';
 import { loadController } from './load-controller.ts';
 import { goalOptionsOf } from './options.ts';
 import { type Output, openOutput } from './output.ts';
@@ -23,6 +23,7 @@ import { openXenTools, sidecarSocket } from './xen-setup.ts';
 export async function watch(argv: WatchArguments): Promise<number> {
   const options = goalOptionsOf(argv);
   const tsliceMs = tsliceOf(argv);
+  const suspendTimeoutMs = suspendTimeoutOf(argv);
   const controller = await loadController(argv.controller);
   const telemetry = await openTelemetry(argv);
   const output = openOutput({ ...argv, many: true, also: telemetry.sinks });
@@ -41,6 +42,7 @@ export async function watch(argv: WatchArguments): Promise<number> {
       xenctrl,
       observe: argv.observe,
       tsliceMs,
+      suspendTimeoutMs,
       isWanted: wanted(argv),
       note: (level, text) => output.say(text, level),
     });

@@ -1,10 +1,10 @@
 import type { Argv, CommandModule } from 'yargs';
-import { type TsliceArguments, withTsliceOption } from './host-options.ts';
+import { type SuspendTimeoutArguments, type TsliceArguments, withSuspendTimeoutOption, withTsliceOption } from './host-options.ts';
 import type { Exit } from './main.ts';
 import { type GoalArguments, type OutputArguments, withGoalOptions, withOutputOptions } from './options.ts';
 import { type TelemetryArguments, withTelemetryOptions } from './telemetry-options.ts';
 
-export interface WatchArguments extends GoalArguments, OutputArguments, TelemetryArguments, TsliceArguments {
+export interface WatchArguments extends GoalArguments, OutputArguments, TelemetryArguments, TsliceArguments, SuspendTimeoutArguments {
   readonly domain?: readonly string[] | undefined;
   readonly allow?: readonly string[] | undefined;
   readonly deny?: readonly string[] | undefined;
@@ -14,7 +14,7 @@ export interface WatchArguments extends GoalArguments, OutputArguments, Telemetr
 const names = { type: 'string', array: true, nargs: 1, requiresArg: true } as const;
 
 const builder = (args: Argv) =>
-  withTelemetryOptions(withOutputOptions(withTsliceOption(withGoalOptions(args))))
+  withTelemetryOptions(withOutputOptions(withSuspendTimeoutOption(withTsliceOption(withGoalOptions(args)))))
     .option('domain', { ...names, describe: 'control only domains of this name; may be repeated' })
     .option('allow', { ...names, describe: 'the same as --domain' })
     .option('deny', { ...names, describe: 'leave domains of this name to stock Xen; may be repeated' })

@@ -1,6 +1,6 @@
 import type { Cap } from './cap.ts';
 import type { Estimate } from './estimate.ts';
-import type { Ms } from './units.ts';
+import type { Ms, Pages } from './units.ts';
 
 /** Why a decision was taken: a code from a bounded vocabulary (it becomes a metric label), a sentence, and the numbers in it. */
 export interface Reason {
@@ -15,6 +15,8 @@ export interface Forecast {
   readonly downtimeMs: Estimate<Ms>;
   /** Time from now until the guest runs at the destination. */
   readonly etaMs?: Estimate<Ms>;
+  /** Pages to send after the suspension, were it granted now. */
+  readonly lastPages?: Estimate<Pages>;
   /** The longest time the guest may stand still around the switch-over: last stall and downtime together. */
   readonly guestGapMs?: Ms;
   /** False once even the floor is proven not to meet the target; `bestDowntimeMs` is then the best reachable. */

@@ -28,17 +28,30 @@ export function predictDowntime(
   goal: Goal,
   liftMs: Ms = goal.capabilities.liftLatencyMs,
 ): Estimate<Ms> {
-  const latency = goal.suspendLatencyMs;
-  const populated = goal.domain.populatedPages;
-  const one = (d: number, full: number, runs: number, lat: number, bps: BytesPerSecond, overhead: number, own: number): Ms => {
-    const last = Math.min(populated, d + (full * runs) / 1000 + own);
-    return ms(lat + sendTime(pages(last), bps) + overhead);
-  };
-  const { low, value, high } = latency;
+  const { low, value, high } = goal.suspendLatencyMs;
+  const { overheadMs } = goal;
+  const last = predictLastPages(dirty, fullRate, goal, liftMs);
   return between(
-    one(dirty.low, fullRate.low, low, low, rate.high, goal.overheadMs.low, SUSPEND_PAGES_LOW),
-    one(dirty.value, fullRate.value, LIFT_LIKELY * liftMs + value, value, rate.value, goal.overheadMs.value, SUSPEND_PAGES),
-    one(dirty.high, fullRate.high, LIFT_WORST * liftMs + high, high, rate.low, goal.overheadMs.high, SUSPEND_PAGES_HIGH),
+    ms(low + sendTime(last.low, rate.high) + overheadMs.low),
+    ms(value + sendTime(last.value, rate.value) + overheadMs.value),
+    ms(high + sendTime(last.high, rate.low) + overheadMs.high),
+  );
+}
+
+/** The pages that are then sent while the guest stands: `dirty`, what it dirties until it stands, and what the suspend itself dirties. */
+export function predictLastPages(
+  dirty: Estimate<Pages>,
+  fullRate: Estimate<number>,
+  goal: Goal,
+  liftMs: Ms = goal.capabilities.liftLatencyMs,
+): Estimate<Pages> {
+  const { low, value, high } = goal.suspendLatencyMs;
+  const one = (d: number, full: number, runsMs: number, own: number): Pages =>
+    pages(Math.min(goal.domain.populatedPages, d + (full * runsMs) / 1000 + own));
+  return between(
+    one(dirty.low, fullRate.low, low, SUSPEND_PAGES_LOW),
+    one(dirty.value, fullRate.value, LIFT_LIKELY * liftMs + value, SUSPEND_PAGES),
+    one(dirty.high, fullRate.high, LIFT_WORST * liftMs + high, SUSPEND_PAGES_HIGH),
   );
 }
 

@@ -1,6 +1,6 @@
 import { capPercent } from './cap.ts';
 import { because, type Decision, type Forecast } from './decision.ts';
-import { predictDowntime } from './downtime.ts';
+import { predictDowntime, predictLastPages } from './downtime.ts';
 import { between, type Estimate, exactly } from './estimate.ts';
 import type { Goal } from './goal.ts';
 import { stallOf } from './stall.ts';
@@ -56,6 +56,8 @@ const liftNeeded = (stallMs: Ms, goal: Goal): Ms => (stallMs > 0 ? goal.capabili
 export interface Suspension {
   readonly downtimeMs: Estimate<Ms>;
   readonly afterSliceMs: Estimate<Ms>;
+  /** To be sent after the suspension that fits: after a slice where only that does, else at once. */
+  readonly lastPages: Estimate<Pages>;
   readonly stallMs: Ms;
   /** How the upper bounds fit the target: at once, only after a slice, or not at all. */
   readonly fits: 'now' | 'after-slice' | 'no';
@@ -83,7 +85,13 @@ export function judge(
   const afterSliceMs = predictDowntime(later, fullRate, rate, goal, liftMs);
   const target = goal.targetDowntimeMs;
   const fits = downtimeMs.high + stallMs <= target ? 'now' : stallMs > 0 && afterSliceMs.high <= target ? 'after-slice' : 'no';
-  return { downtimeMs, afterSliceMs, stallMs, fits };
+  return {
+    downtimeMs,
+    afterSliceMs,
+    lastPages: predictLastPages(fits === 'after-slice' ? later : dirty, fullRate, goal, liftMs),
+    stallMs,
+    fits,
+  };
 }
 
 /** The suspend gate on what the track alone shows; see `answerSuspend`. */
@@ -106,7 +114,12 @@ export function answerSuspend(dirty: Estimate<Pages> | undefined, fullRate: Esti
   const { stallMs, fits } = suspension;
   const slice = fits === 'after-slice';
   const downtimeMs = slice ? suspension.afterSliceMs : suspension.downtimeMs;
-  const forecast: Forecast = { downtimeMs, guestGapMs: ms(slice ? Math.max(downtimeMs.high, stallMs) : downtimeMs.high + stallMs) };
+  const { lastPages } = suspension;
+  const forecast: Forecast = {
+    downtimeMs,
+    lastPages,
+    guestGapMs: ms(slice ? Math.max(downtimeMs.high, stallMs) : downtimeMs.high + stallMs),
+  };
   if (goal.maxDirtyPages !== undefined) return gateByPages(dirty, goal, goal.maxDirtyPages, forecast);
   const target = goal.targetDowntimeMs;
   const numbers = { predictedMs: Math.round(downtimeMs.value), upperMs: Math.round(downtimeMs.high), targetMs: target };

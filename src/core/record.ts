@@ -79,7 +79,9 @@ export interface SummaryRecord {
   readonly stallMaxMs: number;
   readonly rounds: number;
   readonly bytesSent: number;
-  /** Pages sent after the suspension; null without one. */
+  /** Pages to send after the suspension as predicted when it was granted; absent without a prediction. */
+  readonly predictedLastPages?: number;
+  /** Pages really sent after the suspension; null without one. */
   readonly lastDirtyPages: number | null;
   readonly totalSeconds: number;
   /** Lowest cap that was in force; null when it was never changed. */
@@ -91,6 +93,8 @@ export interface SummaryRecord {
   readonly capBefore: number;
   readonly capAfter: number | null;
   readonly capRestored: boolean;
+  /** The guest was suspended before an answer of ours had reached the relay; absent otherwise. */
+  readonly failOpen?: true;
   readonly seed?: number;
 }
 

@@ -127,6 +127,7 @@ export interface Close {
   readonly observedDowntimeSource?: 'handover' | 'relay' | 'simulated';
   readonly capAfter: number | null;
   readonly capRestored: boolean;
+  readonly failOpen?: true;
   readonly seed?: number;
 }
 
@@ -151,6 +152,7 @@ export function summarise(sum: Tally, close: Close, goal: Goal): SummaryRecord {
     stallMaxMs: sum.stallMaxMs,
     rounds: sum.rounds,
     bytesSent: sum.bytesSent,
+    ...lastPagesPredicted(sum),
     lastDirtyPages: sum.lastDirtyPages ?? null,
     totalSeconds: sum.startedAtMs === undefined ? 0 : (sum.atMs - sum.startedAtMs) / 1000,
     capPercentMin: sum.capPercentMin ?? null,
@@ -159,8 +161,14 @@ export function summarise(sum: Tally, close: Close, goal: Goal): SummaryRecord {
     capBefore: capToXen(goal.domain.capOriginal),
     capAfter: close.capAfter,
     capRestored: close.capRestored,
+    ...(close.failOpen === undefined ? {} : { failOpen: close.failOpen }),
     ...(close.seed === undefined ? {} : { seed: close.seed }),
   };
+}
+
+function lastPagesPredicted({ verdict }: Tally): { readonly predictedLastPages?: number } {
+  const predicted = verdict?.action === 'grant' ? verdict.forecast?.lastPages : undefined;
+  return predicted === undefined ? {} : { predictedLastPages: Math.round(predicted.value) };
 }
 
 function joinedStall(sum: Tally): number {

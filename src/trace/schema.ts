@@ -24,6 +24,7 @@ const reason = z.object({ code: name, text, numbers: numbers.default({}) });
 const forecast = z.object({
   downtimeMs: estimate,
   etaMs: estimate.optional(),
+  lastPages: estimate.optional(),
   guestGapMs: endless.optional(),
   feasible: z.boolean().optional(),
   bestDowntimeMs: endless.optional(),
@@ -152,6 +153,7 @@ const record = z.discriminatedUnion('type', [
     stallMaxMs: endless,
     rounds: number,
     bytesSent: number,
+    predictedLastPages: number.optional(),
     lastDirtyPages: perhaps,
     totalSeconds: number,
     capPercentMin: perhaps,
@@ -160,6 +162,7 @@ const record = z.discriminatedUnion('type', [
     capBefore: number,
     capAfter: perhaps,
     capRestored: z.boolean(),
+    failOpen: z.literal(true).optional(),
     seed: number.optional(),
   }),
 ]);

@@ -42,8 +42,11 @@ function observed(summary: SummaryRecord): string {
 const gap = (summary: SummaryRecord): string =>
   summary.guestGapBoundMs === null ? '-' : `${showMs(summary.guestGapBoundMs)} (last stall and downtime together)`;
 
-const lastDirty = (summary: SummaryRecord): string =>
-  summary.lastDirtyPages === null ? '-' : `${showCount(summary.lastDirtyPages)} pages, ${showPagesBytes(summary.lastDirtyPages)}`;
+function lastDirty({ lastDirtyPages, predictedLastPages }: SummaryRecord): string {
+  if (lastDirtyPages === null) return '-';
+  const predicted = predictedLastPages === undefined ? '' : `; predicted ${showCount(predictedLastPages)}`;
+  return `${showCount(lastDirtyPages)} pages, ${showPagesBytes(lastDirtyPages)}${predicted}`;
+}
 
 const throttled = (summary: SummaryRecord): string =>
   summary.capPercentMin === null ? 'never' : `for ${showSeconds(summary.throttledSeconds)}, down to ${showXenCap(summary.capPercentMin)}`;

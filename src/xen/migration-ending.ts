@@ -10,6 +10,8 @@ const MESSAGE_ERROR_LEVEL = 8;
 export interface EndingOptions {
   /** The wrapped xl migrate: its hand-over lines tell when the guest ran at the destination. */
   readonly job?: MigrateJob | undefined;
+  /** Its suspension waits for our answer: it is not only observed. */
+  readonly answers: boolean;
   /** Whether the domain has left this host; asked after a save that ended well without a job to tell. */
   readonly hasLeft: () => Promise<boolean | undefined>;
 }
@@ -26,6 +28,8 @@ export function endingReader(options: EndingOptions) {
   let closed = false;
   let why: string | undefined;
   let firstError: string | undefined;
+  let failOpen = false;
+  let granted = false;
   const fromJob = async (job: MigrateJob): Promise<Ending> => {
     const result = await job.done;
     const downtime = result.startedAtMs === undefined || passedOnAtMs === undefined ? undefined : ms(result.startedAtMs - passedOnAtMs);
@@ -34,15 +38,17 @@ export function endingReader(options: EndingOptions) {
     return {
       result: saved && (result.startedAtMs !== undefined || result.signal !== undefined) ? 'unknown' : 'stayed',
       reason: why ?? result.reason ?? firstError ?? 'xl migrate failed',
+      ...ours(),
     };
   };
+  const ours = (): Partial<Ending> => (why === undefined ? {} : { abortedByUs: true });
   const relayDowntime = (): Partial<Ending> =>
     completedAtMs === undefined || passedOnAtMs === undefined
       ? {}
       : { downtimeMs: ms(completedAtMs - passedOnAtMs), downtimeSource: 'relay' };
   const fromRelay = async (): Promise<Ending> => {
     if (!closed) return { result: 'unknown', reason: 'the relay was lost' };
-    if (!saved) return { result: 'stayed', reason: why ?? firstError ?? 'the save failed' };
+    if (!saved) return { result: 'stayed', reason: why ?? firstError ?? 'the save failed', ...ours() };
     const left = await options.hasLeft();
     if (left === true) return { result: 'migrated', ...relayDowntime() };
     return left === false
@@ -60,11 +66,15 @@ export function endingReader(options: EndingOptions) {
     get lastPages() {
       return lastPages;
     },
+    granting(): void {
+      granted = true;
+    },
     aborting(reason: string): void {
       why ??= reason;
     },
     read(message: RelayMessage): void {
       if (message.type === 'suspended') suspendedAtMs = message.atMs;
+      else if (message.type === 'suspend-settled' && message.by === 'timeout') failOpen = true;
       else if (message.type === 'stop-and-copy') lastPages = message.pagesToSend;
       else if (message.type === 'log' && message.level >= MESSAGE_ERROR_LEVEL) firstError ??= message.text;
       else if (message.type === 'end') closed = true;
@@ -76,7 +86,9 @@ export function endingReader(options: EndingOptions) {
     async settle(passedOn: Ms | undefined): Promise<Ending> {
       passedOnAtMs = passedOn;
       try {
-        return await (options.job === undefined ? fromRelay() : fromJob(options.job));
+        const ending = await (options.job === undefined ? fromRelay() : fromJob(options.job));
+        // Gone without a word of ours, whether its relay told so or not.
+        return failOpen || (ending.result === 'migrated' && options.answers && !granted) ? { ...ending, failOpen: true } : ending;
       } catch (error) {
         return { result: 'unknown', reason: error instanceof Error ? error.message : String(error) };
       }

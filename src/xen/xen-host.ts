@@ -9,12 +9,13 @@ import { type CapSteering, steerCap } from './cap-steering.ts';
 import { describeDomain, isHere, listDomains, TSLICE_DEFAULT_MS, timedXl, type XenDomain } from './domain.ts';
 import { type Guard, type GuardOptions, startGuard } from './guard.ts';
 import { createJournal, type Journal, type JournalFs, readJournals, stateDirectory } from './journal.ts';
+import type { CapEntry } from './journal-entry.ts';
 import type { Xenctrl } from './libxenctrl.ts';
 import type { MigrateJob } from './migrate-job.ts';
 import { isAlive, type Owner, sameOwner, thisProcess } from './owner.ts';
 import { parseDomains } from './parse-domains.ts';
 import { listen, type RelayServer, type RelaySession } from './relay/server.ts';
-import { type RestoreOptions, type RestoreOutcome, restoreLeftovers } from './restore.ts';
+import { type RestoreOptions, type RestoreOutcome, restoreCapEntry, restoreLeftovers } from './restore.ts';
 import { ownTslice, type TsliceHold, type TsliceKeeper, tsliceKeeper } from './tslice.ts';
 import { type CapChange, createXenMigration, type XenMigration } from './xen-migration.ts';
 import { printable, type RunXl, xlOutput } from './xl-errors.ts';
@@ -274,7 +275,7 @@ async function steeringOf(
     domain: domain.facts,
     scheduler: domain.scheduler,
     isHere: () => isHere(xl, domain.facts.domid, domain.facts.uuid),
-    reborn: () => reborn(xl, context, uuid),
+    reborn: (entry) => reborn(xl, entry),
     owner: context.system.owner,
     lives: context.system.lives,
     guarded,
@@ -301,15 +302,14 @@ async function steeringOf(
  * A rebooted domain carries the cap that it had when it went. undefined when none of that UUID comes. Throws XthrottleError while xl does
  * not tell.
  */
-async function reborn(xl: RunXl, { directory, system }: Context, uuid: string): Promise<RestoreResult | undefined> {
+async function reborn(xl: RunXl, entry: CapEntry): Promise<RestoreResult | undefined> {
   for (let poll = 1; ; poll++) {
     const domains = await listDomains(xl).catch((error: unknown) => {
       if (poll >= REBORN_POLLS) throw error;
     });
-    if (domains?.some((domain) => domain.uuid === uuid)) {
-      const outcomes = await restoreLeftovers({ xl, directory, owner: system.owner, domain: uuid, ...disk(system) });
-      const outcome = outcomes.find(({ kind }) => kind === 'cap');
-      if (outcome === undefined) return undefined;
+    if (domains?.some((domain) => domain.uuid === entry.uuid)) {
+      // Our own entry, not the file's: that may be spoilt by now.
+      const outcome = await restoreCapEntry(entry, xl);
       if (outcome.verdict !== 'failed') return { restored: true, capAfter: outcome.after };
       return { restored: false, capAfter: null, hint: `${outcome.text}; ${outcome.hint ?? 'xthrottle restore'}` };
     }

@@ -1,6 +1,6 @@
 import { capToXen } from '../core/cap.ts';
 import type { Decision } from '../core/decision.ts';
-import type { Capabilities, DomainFacts } from '../core/goal.ts';
+import type { Capabilities, DomainFacts, OnMiss } from '../core/goal.ts';
 import type { Observation } from '../core/observation.ts';
 import { goalFor } from '../core/options.ts';
 import { initialTrack, observe } from '../core/track.ts';
@@ -16,12 +16,12 @@ import type { RelayMessage } from './relay/protocol.ts';
 import type { RelaySession } from './relay/session.ts';
 import { type Look, relayReader } from './relay-reader.ts';
 import { startSampler } from './sampler.ts';
+import { suspendWatchdog } from './suspend-watchdog.ts';
 import { capFor, type TsliceHold } from './tslice.ts';
+import { printable } from './xl-errors.ts';
 
 export interface XenMigration extends Migration {
   readonly host: 'xen';
-  /** Why nothing is changed for this domain, where that is so. */
-  readonly observeOnly?: string;
   /** Of the relay: whether the pre-copy policy is ours, and why not. */
   readonly policyMissing?: string;
   /** The guest is being suspended, stands, or is being handed over: to end xl now could leave it standing. */
@@ -30,7 +30,7 @@ export interface XenMigration extends Migration {
   learned(): PairSample | undefined;
 }
 
-export interface XenMigrationOptions extends EndingOptions {
+export interface XenMigrationOptions extends Omit<EndingOptions, 'answers'> {
   readonly session: RelaySession;
   readonly domain: DomainFacts;
   readonly capabilities: Capabilities;
@@ -42,6 +42,8 @@ export interface XenMigrationOptions extends EndingOptions {
   readonly staleDirtyPages?: Pages | undefined;
   readonly destination?: string | undefined;
   readonly suspendWaitMs?: Ms | undefined;
+  /** A guest that was suspended so long ago and is not sent yet is resumed here. */
+  readonly suspendTimeoutMs?: Ms | undefined;
   /** The shorter timeslice that the cap's floor counts on. */
   readonly tslice?: TsliceHold | undefined;
   readonly note?: ((level: 'info' | 'warning' | 'error', text: string) => void) | undefined;
@@ -55,13 +57,15 @@ export type CapChange = Omit<Extract<Observation, { type: 'cap-changed' }>, 'typ
 const WAITING_MAX = 65_536;
 const SUSPEND_WAIT_MS = ms(3000);
 const LOOK_LATE_MS = 500;
+/** Within the relay's wait for leave to suspend. */
+const LIFT_WAIT_MS = 1500;
 
 /** One migration on this host: its relay's session, the looks from outside, and the cap, as one stream and one `apply`. */
 export function createXenMigration(options: XenMigrationOptions): XenMigration {
   const { session, domain, capabilities, steering, xenctrl } = options;
   const observations = handoff<Observation>(WAITING_MAX);
   const reader = relayReader(domain, options.staleDirtyPages);
-  const ending = endingReader(options);
+  const ending = endingReader({ ...options, answers: steering !== undefined });
   /** What is waiting for an answer, by the observation that told of it. */
   const questions = new WeakMap<Observation, number>();
   // For the transfer rate alone, which does not depend on what is asked for.
@@ -87,12 +91,19 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
   };
   options.onCapChanged((change) => emit({ type: 'cap-changed', atMs: monotonicMs(), ...change }));
 
+  const watchdog = suspendWatchdog(options.suspendTimeoutMs, (reason) => {
+    ending.aborting(reason);
+    session.abort(reason);
+    options.note?.('warning', `${printable(domain.name)}: ${reason}`);
+  });
+
   const receive = (message: RelayMessage): void => {
     // Late to a message, we would look at what came after it: once the helper has gone on, the dirty count is another one.
     const isLate = monotonicMs() - message.atMs > LOOK_LATE_MS;
     const observation = reader.read(message, isLate ? () => ({ dirtyPages: undefined, cpu: undefined }) : look);
     if (observation !== undefined && 'awaited' in message && message.awaited) questions.set(observation, message.id);
     ending.read(message);
+    watchdog.read(message);
     if (message.type === 'suspend-settled' && message.lifted === true)
       emit({ type: 'cap-changed', atMs: message.atMs, cap: domain.capOriginal, by: 'us' });
     emit(observation);
@@ -134,6 +145,7 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     next: receive,
     complete: () => {
       stopSampler();
+      watchdog.stop();
       // The guest stays: it has its own cap back before xl has cleaned up, which may take as long as it likes.
       if (!ending.saved) void steering?.restore(true);
       observations.complete();
@@ -161,17 +173,30 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     return effect;
   };
 
-  const answerSuspend = async (decision: Decision, id: number): Promise<Effect> => {
+  const answerSuspend = async (decision: Decision, id: number, onMiss: OnMiss): Promise<Effect> => {
     if (decision.action === 'deny' || decision.action === 'abort') {
       ending.aborting(decision.reason.text);
       session.answerSuspend(id, false, decision.reason.text);
       const lifted = await steering?.set(domain.capOriginal);
       return { result: 'applied', ...(lifted?.result === 'failed' && lifted.error !== undefined ? { error: lifted.error } : {}) };
     }
-    // A parked guest can't answer the suspend: the cap goes first. Should that fail twice, the relay passes it on all the same, as stock would.
-    let lifted = await steering?.set(domain.capOriginal);
-    if (lifted?.result === 'failed') lifted = await steering?.set(domain.capOriginal);
+    // A parked guest can't answer the suspend: the cap goes first.
+    const lifted = await steering?.lift(LIFT_WAIT_MS);
+    if (lifted?.result === 'failed') {
+      const why = `the cap could not be lifted before the suspension (${lifted.error ?? 'unknown'})`;
+      if (onMiss === 'abort') {
+        const reason = `${why}; --on-miss abort: the guest stays here`;
+        ending.aborting(reason);
+        session.answerSuspend(id, false, reason);
+        return { result: 'failed', error: reason };
+      }
+      options.note?.(
+        'error',
+        `${printable(domain.name)}: ${why}: suspended all the same, as stock Xen would; the downtime is longer for it`,
+      );
+    }
     const afterMs = decision.action === 'grant' ? decision.runFirstMs : undefined;
+    ending.granting();
     session.answerSuspend(id, true, decision.reason.text, afterMs);
     const { latencyMs, error } = lifted ?? {};
     return {
@@ -204,10 +229,10 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
       return reader.phase === 'leaving' || ending.saved;
     },
     learned: () => learnedSample,
-    async apply(decision, observation, superseded) {
+    async apply(decision, observation, superseded, onMiss = 'proceed') {
       const id = questions.get(observation);
       if (steering === undefined) return { result: 'skipped' };
-      if (observation.type === 'suspend-request') return id === undefined ? { result: 'skipped' } : answerSuspend(decision, id);
+      if (observation.type === 'suspend-request') return id === undefined ? { result: 'skipped' } : answerSuspend(decision, id, onMiss);
       // The helper waits for this answer: it goes before the call that changes the cap.
       const answered = observation.type === 'policy-query' && id !== undefined ? answerPolicy(decision, id) : undefined;
       if (answered?.result === 'applied') return answered;
