@@ -26,6 +26,8 @@ export interface Followed {
   readonly migration: Promise<XenMigration | undefined>;
   readonly job: MigrateJob;
   readonly telemetry: Telemetry;
+  /** Whether the guest is suspended here; asked before an xl that we know nothing of is ended. */
+  readonly isStanding?: () => Promise<boolean>;
 }
 
 export interface FollowedTo {
@@ -62,15 +64,20 @@ export async function followJob(f: Followed): Promise<FollowedTo> {
 }
 
 /** xl ended, or we were told to stop, before its save helper ever reached us. */
-async function withoutMigration({ job, signals, output }: Followed): Promise<FollowedTo> {
+async function withoutMigration({ job, signals, output, isStanding }: Followed): Promise<FollowedTo> {
   const say = (code: number, reason: string, level?: 'error'): FollowedTo => {
     output.say(reason, level);
     return { code, reason };
   };
   const signal = signals.exitName();
-  if (signal !== undefined) await job.terminate();
-  const result = await job.done;
   if (signal !== undefined) {
+    // Its save helper may be at work without us.
+    if ((await isStanding?.().catch(() => true)) === true || job.handsOver())
+      output.say('the guest is suspended: xl is not ended, since it alone can resume or hand over the guest', 'warning');
+    else await job.terminate();
+  }
+  const result = await job.done;
+  if (signal !== undefined && !result.migrated) {
     return say(EXIT_CODES[signal].code, 'ended before the first round; the guest runs on here, its cap was not touched');
   }
   if (!result.migrated) {

@@ -56,6 +56,10 @@ export function collectFleet(registry: Registry, slots: Slots, reasons: Vocabula
     'records_unreadable_total',
     "Records that could not be counted, such as a user's controller's decision without a reason.",
   );
+  const failOpen = counter(
+    'suspends_fail_open_total',
+    'Guests that were suspended before an answer had reached the relay: as stock Xen would, with no guarantee.',
+  );
   const ranges = counter('downtime_predictions_total', 'Observed downtimes below, within and above the predicted range.', ['result']);
   for (const result of RESULTS) ended.inc({ result }, 0);
   for (const [result, codes] of Object.entries(END_REASONS)) for (const reason of codes) why.inc({ result, reason }, 0);
@@ -98,6 +102,7 @@ export function collectFleet(registry: Registry, slots: Slots, reasons: Vocabula
     },
     ended(summary, verdict) {
       ended.inc({ result: summary.outcome });
+      if (summary.failOpen === true) failOpen.inc();
       why.inc({ result: summary.outcome, reason: verdict === undefined ? 'none' : reasons.of(verdict.reason.code) });
       duration.observe(summary.totalSeconds);
       const observed = summary.observedDowntimeMs;

@@ -16,7 +16,7 @@ export interface SteeringOptions {
   /** Whether the domain is still on this host. */
   readonly isHere: () => Promise<boolean>;
   /** Waits a moment for a domain of that UUID under another domid (it was rebooted, its cap with it) and puts that one's cap back. */
-  readonly reborn?: () => Promise<RestoreResult | undefined>;
+  readonly reborn?: (entry: CapEntry) => Promise<RestoreResult | undefined>;
   /** Sees to it that a guard watches, before the first change. */
   readonly guarded: () => Promise<void>;
   /** Told to the relay: only then does it lift the cap should we be lost. */
@@ -163,7 +163,9 @@ export function steerCap(options: SteeringOptions): CapSteering {
   const isGone = async (): Promise<boolean> => !(await options.isHere().catch(() => true));
 
   const rebornOnce = async (): Promise<RestoreResult | undefined> =>
-    options.reborn?.().catch((error: unknown) => ({ restored: false, capAfter: null, hint: `${messageOf(error)}; xthrottle restore` }));
+    options
+      .reborn?.(entry())
+      .catch((error: unknown) => ({ restored: false, capAfter: null, hint: `${messageOf(error)}; xthrottle restore` }));
 
   const restoreOnce = async (stays: boolean): Promise<RestoreResult> => {
     try {

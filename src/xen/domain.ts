@@ -63,6 +63,12 @@ export async function isHere(xl: RunXl, domid: number, uuid: string): Promise<bo
   return (await listDomains(xl)).some(isIt) || parseDomainRows(await xlOutput(xl, ['list', '-v'])).some(isIt);
 }
 
+/** Whether the domain is here and suspended ("shut down", as xl list has it). Throws XthrottleError when xl does not answer. */
+export async function isSuspended(xl: RunXl, domid: number, uuid: string): Promise<boolean> {
+  const row = parseDomainRows(await xlOutput(xl, ['list', '-v'])).findLast((r) => r.domid === domid && r.uuid === uuid);
+  return row?.state.includes('s') === true;
+}
+
 /**
  * The domain that `wanted` means: a domid, a name or a UUID. The name is compared here and never given to xl, so it may hold anything.
  * Throws XthrottleError('noDomain').

@@ -202,6 +202,12 @@ export async function isTaken(directory: string, entry: JournalEntry, fs: Journa
   return now !== undefined && now !== 'gone' && !sameOwner(now.owner, entry.owner);
 }
 
+/** The entry as it is now: its owner may have added to it. What was read before where it cannot be read, or is gone. */
+export async function latestOf(directory: string, entry: JournalEntry, fs: JournalFs = NODE_FS): Promise<JournalEntry> {
+  const now = await readEntry(join(directory, fileOf(entry)), fs).catch(() => undefined);
+  return now === undefined || now === 'gone' || !sameOwner(now.owner, entry.owner) ? entry : now;
+}
+
 /** undefined: not an entry. Rejects when the file cannot be read now (EIO, EMFILE): then it is not known what it is. */
 async function readEntry(path: string, fs: JournalFs): Promise<JournalEntry | undefined | 'gone'> {
   try {

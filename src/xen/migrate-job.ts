@@ -40,6 +40,8 @@ export interface MigrateJob {
   readonly pid: number;
   /** Hand-over steps as they come, for one or more subscribers; completes when xl has ended. */
   readonly steps$: Observable<{ readonly step: HandOverStep; readonly atMs: Ms }>;
+  /** The guest is all sent: from here on only xl can start it there, or resume it here. */
+  handsOver(): boolean;
   /** Settles when xl has ended; rejects only when it could not be started. */
   readonly done: Promise<MigrateResult>;
   /**
@@ -134,6 +136,7 @@ export function startMigrateJob(options: MigrateJobOptions): MigrateJob {
       return () => listeners.delete(listener);
     }),
     done,
+    handsOver: () => reader.seen.has('transfer-complete'),
     async terminate(graceMs = TERM_GRACE_MS) {
       killGroup(child.pid, 'SIGTERM');
       const timer = setTimeout(() => killGroup(child.pid), graceMs);

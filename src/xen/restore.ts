@@ -4,7 +4,7 @@ import { memSetArgs, restoreTarget } from './balloon-target.ts';
 import { isCapping, readCap, writeCap, writeCapArgs } from './cap-calls.ts';
 import { capCallsUnderWay } from './cap-calls-under-way.ts';
 import { findDomain } from './domain.ts';
-import { isTaken, type JournalFs, type JournalListing, readJournals, removeEntry, stateDirectory } from './journal.ts';
+import { isTaken, type JournalFs, type JournalListing, latestOf, readJournals, removeEntry, stateDirectory } from './journal.ts';
 import {
   type BalloonEntry,
   type CapEntry,
@@ -78,6 +78,8 @@ export interface RestoreOptions {
 
 const ATTEMPTS = 3;
 const RETRY_MS = 250;
+/** A living owner looks every two seconds whether somebody else has changed the cap. */
+const LIVING_SETTLE_MS = 2500;
 
 /** True when a cap or timeslice that we set, or log-dirty mode, may still be in force. */
 export const isLeft = (outcome: RestoreOutcome): boolean => outcome.verdict === 'failed' || outcome.verdict === 'corrupt';
@@ -123,26 +125,30 @@ function isWanted(entry: JournalEntry, options: RestoreOptions): boolean {
 }
 
 async function restoreEntry(entry: JournalEntry, directory: string, options: RestoreOptions): Promise<RestoreOutcome> {
-  if (options.all !== true && options.owner === undefined && (options.lives ?? isAlive)(entry.owner)) {
+  // It may change the value once more before it sees ours, and needs its entry for that; then it lets go and removes it.
+  const living = options.owner === undefined && (options.lives ?? isAlive)(entry.owner);
+  if (options.all !== true && living) {
     return outcome(entry, 'owner-alive', null, null, `xthrottle with pid ${entry.owner.pid} is alive and will put it back`);
   }
   const sleep = pause(options);
   // After a pause the domain may be another xthrottle's, with a journal of its own.
   const taken = () => isTaken(directory, entry, options.fs);
-  const restoreOnce = () => restoreOf(entry, directory, options);
+  const restoreOnce = async () => restoreOf(living ? await latestOf(directory, entry, options.fs) : entry, directory, options);
   let result = unlessUnderWay(entry, await restoreOnce(), options);
   for (let attempt = 1; attempt < (options.attempts ?? ATTEMPTS) && result.verdict === 'failed'; attempt++) {
     await sleep(RETRY_MS * 2 ** Math.min(attempt - 1, 6));
     if ((await taken()) === true) return outcome(entry, 'owner-alive', null, null, 'another xthrottle has taken it over');
     result = unlessUnderWay(entry, await restoreOnce(), options);
   }
-  if (options.settleMs !== undefined && result.verdict !== 'failed' && entry.kind !== 'logdirty') {
-    await sleep(options.settleMs);
+  const settleMs = options.settleMs ?? (living ? LIVING_SETTLE_MS : undefined);
+  if (settleMs !== undefined && result.verdict !== 'failed' && entry.kind !== 'logdirty') {
+    await sleep(settleMs);
     if ((await taken()) === true) return result;
     const again = await restoreOnce();
     if (again.verdict !== 'already') result = again;
   }
-  if (result.verdict !== 'failed' && result.verdict !== 'in-use' && (await taken()) === false) await forget(entry, directory, options.fs);
+  const stays = living || result.verdict === 'failed' || result.verdict === 'in-use';
+  if (!stays && (await taken()) === false) await forget(entry, directory, options.fs);
   return result;
 }
 
@@ -172,7 +178,8 @@ function restoreOf(entry: JournalEntry, directory: string, options: RestoreOptio
   }
 }
 
-async function restoreCapEntry(entry: CapEntry, xl: RunXl): Promise<RestoreOutcome> {
+/** What one entry says, put back once; the file stays. Never throws. */
+export async function restoreCapEntry(entry: CapEntry, xl: RunXl): Promise<RestoreOutcome> {
   const results: RestoreOutcome[] = [];
   try {
     for (const domain of await domainsOf(entry, xl)) results.push(await restoreCapOf(entry, domain, xl));

@@ -61,6 +61,8 @@ export function suspensionOf(world: World, xthrottle: SimXthrottle): { readonly 
     ({ record }) => record.type === 'decision' && (record.decision.action === 'grant' || record.decision.action === 'deny'),
   )?.record;
   const decision = verdict?.type === 'decision' ? verdict.decision : undefined;
+  // It only watched.
+  if (world.settled?.by === 'observe') return { failOpen: false, violations: [] };
   if (answer === undefined || world.settled?.by === 'timeout') {
     const summary = xthrottle.records.findLast(({ record }) => record.type === 'summary');
     const told = world.settledAtMs !== undefined && summary !== undefined && summary.atMs > world.settledAtMs && !xthrottle.signalled;

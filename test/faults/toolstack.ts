@@ -323,6 +323,7 @@ export class SimMigration {
     return {
       pid: this.xl.pid,
       done,
+      handsOver: () => this.#reader.seen.has('transfer-complete'),
       steps$: new Observable((subscriber) => {
         for (const step of this.#steps) subscriber.next(step);
         const later = this.#steps$.subscribe(subscriber);

@@ -220,7 +220,13 @@ describe('a migration on this host', () => {
     const { tell, hangUp } = relay(opened);
     const waiting = firstValueFrom(opened.migrations$);
     opened.wrap(
-      { pid: 1, steps$: EMPTY, done: new Promise((r) => setTimeout(() => r(done), 2000)), terminate: async () => undefined },
+      {
+        pid: 1,
+        steps$: EMPTY,
+        done: new Promise((r) => setTimeout(() => r(done), 2000)),
+        handsOver: () => false,
+        terminate: async () => undefined,
+      },
       'host2',
     );
     const migration = await waiting;
@@ -233,7 +239,10 @@ describe('a migration on this host', () => {
   it('the cap of a guest that stays is back before xl has ended, should that ever be', async () => {
     const fake = fakeXl();
     const { host: opened } = await open(fake);
-    opened.wrap({ pid: 1, steps$: EMPTY, done: new Promise(() => undefined), terminate: async () => undefined }, 'host2');
+    opened.wrap(
+      { pid: 1, steps$: EMPTY, done: new Promise(() => undefined), handsOver: () => false, terminate: async () => undefined },
+      'host2',
+    );
     const { tell, hangUp } = relay(opened);
     const migration = await firstValueFrom(opened.migrations$);
     steer(migration, (o) => (o.type === 'round-start' ? capAt(20) : undefined));
