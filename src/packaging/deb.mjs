@@ -98,9 +98,8 @@ async function program() {
 function koffi() {
   const native = `@koromix/koffi-linux-${process.arch}`;
   if (!existsSync(`node_modules/${native}`)) fail(`koffi has no native part for ${process.arch} here`, 'npm ci (without --omit=optional)');
-  const scripts = readdirSync('node_modules/koffi/src', { recursive: true, encoding: 'utf8' }).filter((name) =>
-    /^koffi\/.*\.c?js$/.test(name),
-  );
+  const isScript = (name) => /\.c?js$/.test(name) && !/trampolines/.test(name);
+  const scripts = readdirSync('node_modules/koffi/src', { recursive: true, encoding: 'utf8' }).filter(isScript);
   for (const name of ['package.json', 'index.js', ...scripts.map((script) => `src/${script}`)])
     copy(`node_modules/koffi/${name}`, `${LIB}/node_modules/koffi/${name}`);
   for (const name of ['package.json', 'index.js']) copy(`node_modules/${native}/${name}`, `${LIB}/node_modules/${native}/${name}`);
