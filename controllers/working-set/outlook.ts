@@ -20,6 +20,7 @@ import {
   pagesThatFit,
   pagesThatSurelyFit,
   predictDowntime,
+  rateAhead,
   type Shape,
   shapeOf,
   stallOf,
@@ -61,6 +62,14 @@ const DRIFT = 0.05;
 const LATE_ROUNDS = 2;
 const LATE_FACTOR = 3;
 
+/** The later rounds together take about as long as this part of what is left of the one that runs. */
+const LATER = 1.5;
+
+const speeds = (now: BytesPerSecond, later: BytesPerSecond): Pick<PlanModel, 'pagesPerMs' | 'pagesPerMsLater'> => ({
+  pagesPerMs: pageRate(now) / 1000,
+  pagesPerMsLater: pageRate(later) / 1000,
+});
+
 /** How calm the guest may become, as a share of how it is. The end of the second round is the time to judge, where no rounds can be added. */
 function mayCalm(guest: GuestView, track: Track, left: number, unhurried: boolean): number {
   const sent = track.rounds.at(-1)?.pagesSent ?? 0;
@@ -95,9 +104,13 @@ export function outlook(
   rateBest: number,
   plateau: number,
 ): Outlook | undefined {
-  const rate = track.transferRate;
-  if (rate === undefined || guest.curve.knots.length === 0 || guest.round < 0) return undefined;
+  const rateNow = track.transferRate;
+  if (rateNow === undefined || guest.curve.knots.length === 0 || guest.round < 0) return undefined;
   const left = roundsLeft(guest, goal);
+  const restMs = (1000 * startOf(guest, track, goal, 0).pagesLeft) / pageRate(rateNow.value);
+  // In the last round the suspend is at its end, else some rounds later: those get shorter.
+  const rate = rateAhead(track, left > 1 ? LATER * restMs : restMs) ?? rateNow;
+  const rateRound = rateAhead(track, restMs / 2) ?? rateNow;
   const width = Math.max(ERROR_MIN, ERRORS_WIDE * guest.curve.error);
   const unhurried = goal.capabilities.policy && left >= MANY_ROUNDS;
   const fear = unhurried ? 0 : (FEAR[Math.max(1, left - ahead(guest, goal))] ?? 0);
@@ -126,11 +139,11 @@ export function outlook(
     looks: goal.capabilities.peek && guest.looks > 0,
     tailMs: goal.capabilities.tsliceMs + goal.capabilities.actuatorLatencyMs,
   };
-  const likely: PlanModel = { ...base, ...fit.sure, shape: shapes.value, pagesPerMs: pageRate(rate.value) / 1000 };
+  const likely: PlanModel = { ...base, ...fit.sure, shape: shapes.value, ...speeds(rateRound.value, rate.value) };
   const careful: PlanModel = { ...likely, shape: shapes.high, onTimeMs: fear * onTimeMs(guest, goal) };
   const rateCalm = bytesPerSecond(Math.max(rate.value, rateBest));
   const deviceShare = Math.min(base.deviceShare, guest.curve.deviceSaid?.least ?? 0);
-  const hopeful: PlanModel = { ...base, ...fit.hoped, deviceShare, shape: shapes.low, pagesPerMs: pageRate(rateHoped) / 1000 };
+  const hopeful: PlanModel = { ...base, ...fit.hoped, deviceShare, shape: shapes.low, ...speeds(rateHoped, rateHoped) };
   const calmShape = shapeOf(calmest(guest.curve));
   const faster = rateCalm / rate.value;
   const calmFit = {
@@ -138,7 +151,7 @@ export function outlook(
     fitPagesLifted: fit.sure.fitPagesLifted * faster,
     fitPagesFree: fit.sure.fitPagesFree * faster,
   };
-  const calmModel: PlanModel = { ...likely, ...calmFit, shape: calmShape, pagesPerMs: pageRate(rateCalm) / 1000 };
+  const calmModel: PlanModel = { ...likely, ...calmFit, shape: calmShape, ...speeds(rateCalm, rateCalm) };
   const start = startOf(guest, track, goal, dirty.value);
   const deadlineMs = goal.deadlineMs === undefined ? Number.POSITIVE_INFINITY : goal.deadlineMs - (track.atMs - track.startedAtMs);
   const carefulStart: PlanStart = {

@@ -47,6 +47,7 @@ function faster(factor: number, track: Track, { likely, fullRate }: Outlook, goa
   return {
     ...likely,
     pagesPerMs: likely.pagesPerMs * factor,
+    pagesPerMsLater: likely.pagesPerMsLater * factor,
     fitPagesFree: most,
     fitPagesLifted: most,
     fitPages: Math.max(0, most - slicePages),

@@ -1,5 +1,16 @@
-import { because, capped, capToXen, type Decision, type Goal, type Observation, sameCap, showCap } from '../../src/core/index.ts';
-import { demandOf, type GuestView } from './guest.ts';
+import {
+  because,
+  type Cap,
+  capped,
+  capToXen,
+  type Decision,
+  type Goal,
+  isLower,
+  type Observation,
+  sameCap,
+  showCap,
+} from '../../src/core/index.ts';
+import { demandOf, type GuestView, onTimeMs } from './guest.ts';
 import type { Outlook } from './outlook.ts';
 import { floorPercent } from './preferences.ts';
 import type { WorkingSetState } from './state.ts';
@@ -77,9 +88,16 @@ function throttle(state: WorkingSetState, observation: Observation, view: Outloo
   const falling: WorkingSetState = { ...state, falling: true };
   const text = `${showCap(wanted)} of the guest's ${Math.round(demand)} %; ${plan}, ${numbers.lostMs} ms of work lost`;
   const reason = because(course.fits ? 'throttle' : 'lowest', text, numbers);
-  if (inRound && small) return [falling, { action: 'hold', forecast, reason }];
+  if (inRound && (small || unparksOnly(state.guest, view, wanted, now, goal))) return [falling, { action: 'hold', forecast, reason }];
   return [falling, { action: 'set-cap', cap: wanted, forecast, reason }];
 }
+
+/** A guest whose cap is raised runs freely at first: so close to the end of a round that is not the last that is all it would do. */
+function unparksOnly(guest: GuestView, { course, start, likely }: Outlook, wanted: Cap, now: Cap, goal: Goal): boolean {
+  const restMs = start.pagesLeft / likely.pagesPerMs - likely.latencyMs;
+  return course.rounds > 1 && isLower(now, wanted) && restMs < ON_TIMES * onTimeMs(guest, goal);
+}
+const ON_TIMES = 4;
 
 const numbersOf = ({ course, dirty, likely }: Outlook) => ({
   dirtyPages: Math.round(dirty.value),

@@ -60,6 +60,8 @@ const HELD_MEASURED_WEIGHT = 0.25;
 /** A reading off by more than this (log: 28 %) was not explained by the curve; so many in a row mean another phase. */
 const SURPRISE_LOG = 0.25;
 const SURPRISES = 4;
+/** While the guest is throttled more than expected may come from devices, up to this; less can only be a calmer guest. */
+const DEVICE_LOG = 0.6;
 /** No reading moves the curve by more than this at once (log: a factor of 400). */
 const LOG_MAX = 6;
 /** How fast the device share follows what throttled readings say. */
@@ -87,7 +89,7 @@ export function learn(curve: DirtyCurve, point: CurvePoint): DirtyCurve {
   const expected = shape.at(point.workMs);
   const known = point.workMs <= shape.workMax * 1.5 && point.workMs >= shape.workMin / 1.5;
   const log = expected > 0 && own > 0 ? Math.max(-LOG_MAX, Math.min(LOG_MAX, Math.log(own / expected))) : 0;
-  const surprised = known && !point.held && Math.abs(log) > SURPRISE_LOG;
+  const surprised = known && (!point.held || (point.measured && (log < 0 || log > DEVICE_LOG))) && Math.abs(log) > SURPRISE_LOG;
   const sameSign = Math.sign(log) === Math.sign(curve.surprise.log) || curve.surprise.count === 0;
   const step = point.total ? 2 : 1;
   const surprise = surprised ? { count: (sameSign ? curve.surprise.count : 0) + step, log } : { count: 0, log: 0 };

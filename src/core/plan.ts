@@ -4,8 +4,9 @@ import { dirtiedAfter, dirtiedFrom, type Shape } from './dirty-curve.ts';
 export interface PlanModel {
   readonly shape: Shape;
   readonly deviceShare: number;
-  /** Link, pages per ms. */
+  /** Link, pages per ms, in the round that runs and in later ones. */
   readonly pagesPerMs: number;
+  readonly pagesPerMsLater: number;
   readonly floorSpeed: number;
   /** From one round to the next the mean speed may fall to this share of itself; 0: straight to the floor. */
   readonly slew: number;
@@ -77,7 +78,7 @@ export function follow(model: PlanModel, start: PlanStart, fallAt: number): Cour
   let first = 1;
   let pagesToSend = start.pagesLeft;
   for (let i = 0; i < start.roundsLeft; i++) {
-    const spanMs = Math.max(ROUND_MS_MIN, pagesToSend / model.pagesPerMs);
+    const spanMs = Math.max(ROUND_MS_MIN, pagesToSend / (i === 0 ? model.pagesPerMs : model.pagesPerMsLater));
     const limit = Math.max(model.floorSpeed, model.slew * before);
     const round: RoundAhead = { spanMs, limit, inForce, sofar: i === 0 ? start : FRESH };
     let speed = Math.max(limit, wished(i, fallAt, model.slew, model.floorSpeed));
@@ -243,6 +244,9 @@ export interface Weights {
 /** Once falling, another free round must leave at most this share of what fits by the cautious model. */
 const RELEASE_SHARE = 0.8;
 
+/** A cap that bites parks the guest at least once, however little it is to take away, ms. */
+const ENGAGE_MS = 20;
+
 /** Speeds this close are the same. */
 const SAME_SPEED = 0.12;
 
@@ -271,7 +275,8 @@ export function cheapest(
     const lost = fallAt >= 0 && course.lostMs > 0 ? course.lostMs * weights.release : course.lostMs;
     // Not for a free guest: there staying as it is would be to put off the fall.
     const stays = start.speedNow < 1 && Math.abs(course.speed - start.speedNow) < SAME_SPEED * start.speedNow ? weights.change : 1;
-    const cost = stays * (lost + weights.time * course.timeMs) + late + misses;
+    const engages = start.speedNow >= 1 && course.speed < 1 ? ENGAGE_MS : 0;
+    const cost = stays * (lost + engages + weights.time * course.timeMs) + late + misses;
     if (cost < bestCost) {
       best = { ...course, speed: Math.min(course.speed, safe.speed), fits: safe.fits };
       bestCost = cost;

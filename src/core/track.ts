@@ -33,6 +33,8 @@ export interface Track {
   readonly transferRate?: Estimate<BytesPerSecond>;
   /** Mean relative error of the rate's own one-step predictions. */
   readonly rateError?: number;
+  /** The rate over a longer time, bytes/s, and its mean deviation from that (a share): what a transient goes back to. */
+  readonly rateLong?: { readonly mean: number; readonly deviation: number; readonly overMs: number };
   readonly rateWindow?: RateWindow;
   readonly suspendRequestedAtMs?: Ms;
   readonly suspendedAtMs?: Ms;
@@ -56,6 +58,10 @@ const RATE_WINDOW_MS = 200;
 const RATE_MEMORY_MS = 600;
 /** The spread is the mean error of the last predictions, remembered longer than the rate itself. */
 const SPREAD_MEMORY_MS = 2500;
+/** The long-run rate is that of the last seconds: many times as long as a deviation lasts, and short enough to follow a link that changed. */
+const RATE_LONG_MS = 12_000;
+/** Deviations from the long-run rate are forgotten with this time constant. */
+const RATE_REVERTS_MS = 2500;
 /** The range is so many mean errors wide each way (1.25 mean errors are one standard deviation: 5 to 95 %), and at least 1.5 %. */
 const ERRORS_WIDE = 2.1;
 const SPREAD_MIN = 0.015;
@@ -176,11 +182,41 @@ function rated(track: Track, framesSent: number): Track {
   if (window.bytes <= 0 || window.bytes < DENSE * window.frames * WIRE_BYTES_PER_PAGE) return next;
   const rate = (window.bytes / window.busyMs) * 1000;
   const old = track.transferRate;
-  if (old === undefined || track.rateError === undefined) return withRate(next, rate, SPREAD_FIRST);
+  if (old === undefined || track.rateError === undefined)
+    return withRate({ ...next, rateLong: { mean: rate, deviation: SPREAD_FIRST, overMs: window.busyMs } }, rate, SPREAD_FIRST);
   const weight = 1 - Math.exp(-window.busyMs / RATE_MEMORY_MS);
   const spreadWeight = 1 - Math.exp(-Math.min(window.busyMs, RATE_MEMORY_MS) / SPREAD_MEMORY_MS);
   const missedBy = Math.abs(rate - old.value) / old.value;
-  return withRate(next, old.value + weight * (rate - old.value), track.rateError + spreadWeight * (missedBy - track.rateError));
+  return withRate(
+    { ...next, ...longer(track, rate, window.busyMs) },
+    old.value + weight * (rate - old.value),
+    track.rateError + spreadWeight * (missedBy - track.rateError),
+  );
+}
+
+/** The long-run rate: the plain mean at first, then one that forgets. */
+function longer(track: Track, rate: number, busyMs: number): Pick<Track, 'rateLong'> {
+  const long = track.rateLong;
+  if (long === undefined) return {};
+  const overMs = long.overMs + busyMs;
+  const weight = busyMs / Math.min(overMs, RATE_LONG_MS);
+  const mean = long.mean + Math.min(1, weight) * (rate - long.mean);
+  const deviation = long.deviation + Math.min(1, weight) * (Math.abs(rate - mean) / mean - long.deviation);
+  return { rateLong: { mean, deviation, overMs } };
+}
+
+/**
+ * The rate to expect `aheadMs` from now: what is seen now goes back to the long-run rate, and the range with it. With no more than a few
+ * seconds seen it is the rate as seen now.
+ */
+export function rateAhead(track: Track, aheadMs: number): Estimate<BytesPerSecond> | undefined {
+  const { transferRate: now, rateLong: long } = track;
+  if (now === undefined || long === undefined || long.overMs < RATE_REVERTS_MS) return now;
+  const stays = Math.exp(-Math.max(0, aheadMs) / RATE_REVERTS_MS);
+  const value = long.mean + stays * (now.value - long.mean);
+  const spreadNow = (now.high - now.low) / 2 / now.value;
+  const spread = Math.min(0.7, Math.max(SPREAD_MIN, stays * spreadNow + (1 - stays) * ERRORS_WIDE * long.deviation));
+  return between(bytesPerSecond(value * (1 - spread)), bytesPerSecond(value), bytesPerSecond(value * (1 + spread)));
 }
 
 function withRate(track: Track, value: number, rateError: number): Track {

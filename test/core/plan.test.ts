@@ -34,6 +34,7 @@ const model = (patch: Partial<PlanModel> = {}): PlanModel => ({
   shape: shape(1_000_000, 500),
   deviceShare: 0,
   pagesPerMs: 250,
+  pagesPerMsLater: 250,
   floorSpeed: 0.2,
   slew: 0,
   latencyMs: 15,
