@@ -22,6 +22,7 @@ interface Script {
   readonly ending?: Ending;
   readonly applyMs?: number;
   readonly restoreFails?: boolean;
+  readonly observeOnly?: string;
 }
 
 /** A migration that only writes down what is done to it. */
@@ -33,6 +34,7 @@ function scripted(script: Script) {
     domain: domainFacts(),
     capabilities: capabilities(),
     observations$: script.observations$,
+    ...(script.observeOnly === undefined ? {} : { observeOnly: script.observeOnly }),
     ended: Promise.resolve(script.ending ?? { result: 'migrated', downtimeMs: ms(100), downtimeSource: 'simulated' }),
     now: () => ms(0),
     async apply(decision, _observation, superseded) {
@@ -167,6 +169,25 @@ describe('loop', () => {
       'deny skipped',
       'restore applied',
     ]);
+  });
+
+  it('where nothing may be changed an abort is only thought of: the outcome is that of the migration', async () => {
+    const aborting: Controller<number> = { ...caps([]), decide: (i) => [i, { action: 'abort', reason }] };
+    const ending: Ending = { result: 'stayed', reason: 'the link broke' };
+    const script = { observations$: spaced(tick(1)), ending, observeOnly: 'another xthrottle steers it' };
+    const { summary, calls, records } = await run(script, aborting);
+    expect(summary).toMatchObject({ outcome: 'failed', reason: 'the link broke' });
+    expect(calls).toEqual(['hold', 'restore']);
+    expect(records[0]).toMatchObject({ type: 'start', observe: true });
+  });
+
+  it('says loudly, and in the summary, that the guest was suspended without leave', async () => {
+    const ending: Ending = { result: 'migrated', downtimeMs: ms(900), downtimeSource: 'relay', failOpen: true };
+    const { summary, records } = await run({ observations$: spaced(tick(1)), ending }, caps([]));
+    expect(summary).toMatchObject({ outcome: 'missed', failOpen: true });
+    expect(records.some((r) => r.type === 'note' && r.text.includes('SUSPENDED WITHOUT LEAVE'))).toBe(true);
+    const calm = await run({ observations$: spaced(tick(1)) }, caps([]));
+    expect(calm.summary).not.toHaveProperty('failOpen');
   });
 
   it('release: stops steering at once, puts the cap back and does not wait for the migration', async () => {

@@ -68,3 +68,25 @@ describe('rounds that are ours to add', () => {
     expect(boundedDecision({ action: 'abort', reason }, query(40), g).action).toBe('abort');
   });
 });
+
+describe('an answer that is none', () => {
+  const wild = (decision: unknown): Decision => boundedDecision(decision as Decision, request, goal());
+  it('has a reason all the same, since metrics and traces need one', () => {
+    for (const bad of [undefined, null, {}, { code: 1, text: 'x', numbers: {} }, { code: 'x', text: 'y' }])
+      expect(wild({ action: 'deny', reason: bad })).toMatchObject({ action: 'deny', reason: { code: 'no-reason', numbers: {} } });
+  });
+  it('never makes the guest run first for ever, or for no number of milliseconds', () => {
+    const runFirst = (runFirstMs: unknown) => (wild({ action: 'grant', reason, runFirstMs }) as { runFirstMs?: number }).runFirstMs;
+    expect([Number.NaN, -1, 0, 'x', {}].map(runFirst)).toEqual([undefined, undefined, undefined, undefined, undefined]);
+    expect([30, 1e9, Number.POSITIVE_INFINITY].map(runFirst)).toEqual([30, 5000, 5000]);
+  });
+  it('is refused where it is no decision at all', () => {
+    for (const bad of [{ action: 'reboot', reason }, {}]) expect(() => wild(bad)).toThrow(TypeError);
+    for (const percent of [Number.NaN, Number.POSITIVE_INFINITY]) {
+      const cap = { kind: 'capped', percent };
+      const bounded = () => boundedDecision({ action: 'set-cap', cap, reason } as Decision, tick, goal());
+      if (Number.isNaN(percent)) expect(bounded).toThrow(RangeError);
+      else expect(bounded().action).toBe('uncap');
+    }
+  });
+});

@@ -229,3 +229,108 @@ describe('whatever is asked of it', () => {
     );
   });
 });
+
+describe('a call of xl that no signal reaches', () => {
+  const STUCK = { pid: 4711, startTicks: 1, bootId: 'x' };
+  /** Its first call that sets a cap hangs; `land` is its late effect. */
+  function hanging() {
+    const fake = fakeXl();
+    let landed = () => undefined as undefined;
+    let alive = false;
+    let hung = false;
+    const domain = facts();
+    const xl: typeof fake.xl = async (args) => {
+      if (!args.includes('-c') || hung) return fake.xl(args);
+      [alive, hung] = [true, true];
+      landed = () => {
+        fake.domain().cap = Number(args.at(-1));
+        alive = false;
+        return undefined;
+      };
+      return { ok: false, timedOut: true, stdout: '', stderr: '', tookMs: ms(15_000), lingers: STUCK };
+    };
+    const steering = steerCap({
+      actuator: createActuator({ xl, domain, scheduler: 'credit' }),
+      journal: createJournal(directory),
+      domain,
+      scheduler: 'credit',
+      isHere: () => isHere(fake.xl, domain.domid, domain.uuid),
+      guarded: async () => undefined,
+      onLowered: () => undefined,
+      onChanged: () => undefined,
+      lives: () => alive,
+    });
+    return { fake, steering, land: () => landed() };
+  }
+
+  it('is waited for: what it did late is undone before the cap counts as restored', async () => {
+    const { fake, steering, land } = hanging();
+    await steering.claim();
+    expect(await steering.set(capped(20))).toMatchObject({ result: 'failed' });
+    // A lift in between succeeds, and must not make the late cap look like somebody else's.
+    await steering.set(UNCAPPED);
+    const restored = steering.restore();
+    setTimeout(land, 300);
+    expect(await restored).toEqual({ restored: true, capAfter: 0 });
+    expect(fake.domain().cap).toBe(0);
+    expect(readdirSync(directory)).toEqual([]);
+  });
+
+  it('no lift is sure while it lives', async () => {
+    const { steering, land } = hanging();
+    await steering.claim();
+    await steering.set(capped(20));
+    expect(await steering.lift(1000)).toMatchObject({ result: 'failed', error: expect.stringContaining('hangs') });
+    land();
+    await steering.restore();
+  });
+});
+
+describe('the lift for a suspension', () => {
+  /** Until xl was called to set this cap. */
+  const called = async (calls: readonly (readonly string[])[], cap: string): Promise<void> => {
+    for (let i = 0; i < 2000 && !calls.some((args) => args.includes('-c') && args.at(-1) === cap); i++)
+      await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+
+  it('waits for the slow call that it has overtaken', async () => {
+    const { fake, steering, lifts } = steered(0, { library: true });
+    await steering.claim();
+    await steering.set(capped(50));
+    let release: () => void = () => undefined;
+    fake.state.slow = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const lower = steering.set(capped(20));
+    await called(fake.calls, '20');
+    let sure = false;
+    const lifted = steering.lift(5000).then((effect) => {
+      sure = true;
+      return effect;
+    });
+    for (let i = 0; i < 2000 && lifts.length === 0; i++) await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect([lifts, sure]).toEqual([[0], false]);
+    release();
+    expect(await lifted).toMatchObject({ result: 'applied' });
+    expect(fake.domain().cap).toBe(0);
+    await lower;
+  });
+
+  it('has failed when that call does not end in time', async () => {
+    const { fake, steering } = steered(0, { library: true });
+    await steering.claim();
+    await steering.set(capped(50));
+    let release: () => void = () => undefined;
+    fake.state.slow = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const lower = steering.set(capped(20));
+    await called(fake.calls, '20');
+    expect(await steering.lift(50)).toMatchObject({ result: 'failed', error: expect.stringContaining('slow call') });
+    release();
+    await lower;
+    await steering.restore();
+    expect(fake.domain().cap).toBe(0);
+  });
+});

@@ -1,9 +1,10 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { link, lstat, mkdir, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createJournal, readJournals } from '../../src/xen/journal.ts';
+import { createJournal, type JournalFs, readJournals } from '../../src/xen/journal.ts';
 import { type CapEntry, fileOf, type TsliceEntry } from '../../src/xen/journal-entry.ts';
 import { type Owner, thisProcess } from '../../src/xen/owner.ts';
 import { isLeft, restoreLeftovers } from '../../src/xen/restore.ts';
@@ -11,6 +12,8 @@ import { fakeXl, type StandInState, UUID } from './stand-in.ts';
 
 // Programs are started and files synced: on a busy machine that takes its time.
 vi.setConfig({ testTimeout: 60_000 });
+
+const NODE_FS: JournalFs = { open, rename, link, unlink, mkdir, lstat, readdir, readFile };
 
 let directory: string;
 beforeEach(() => {
@@ -186,5 +189,75 @@ describe('whatever was in force', () => {
         expect(readdirSync(directory)).toEqual([]);
       }),
     );
+  });
+});
+
+describe('while a call of the dead process is under way', () => {
+  it('its cap may still come: the entry stays, and the report says so', async () => {
+    await left();
+    const fake = at(20);
+    const [outcome] = await restore(fake, { callsUnderWay: () => [4711] });
+    expect(outcome).toMatchObject({ verdict: 'failed', after: 0, text: expect.stringContaining('pid 4711') });
+    expect(fake.domain().cap).toBe(0);
+    expect(readdirSync(directory)).toHaveLength(1);
+  });
+  it('it is waited for, and what it did meanwhile is undone', async () => {
+    await left();
+    const fake = at(20);
+    let polls = 0;
+    const callsUnderWay = () => {
+      if (++polls > 1) return [];
+      fake.domain().cap = 40;
+      return [4711];
+    };
+    expect(await restore(fake, { callsUnderWay })).toMatchObject([{ verdict: 'restored', before: 40 }]);
+    expect(fake.domain().cap).toBe(0);
+    expect(readdirSync(directory)).toEqual([]);
+  });
+});
+
+describe('a living owner, with --all', () => {
+  it('keeps its entry, and what it sets before it sees our change is put back too', async () => {
+    await left({ owner: thisProcess() });
+    const fake = at(20);
+    let slept = 0;
+    const sleep = async () => {
+      // A cap that was not in the entry when it was first read.
+      if (++slept > 1) return;
+      writeFileSync(
+        join(directory, `cap-${UUID}.json`),
+        JSON.stringify({ ...(await readJournals(directory)).entries[0], capsSet: [40, 20, 10] }),
+      );
+      fake.domain().cap = 10;
+    };
+    expect(await restore(fake, { all: true, sleep })).toMatchObject([{ verdict: 'restored', before: 10 }]);
+    expect(fake.domain().cap).toBe(0);
+    expect((await readJournals(directory)).entries).toMatchObject([{ capsSet: [40, 20, 10] }]);
+  });
+});
+
+describe('a disk that cannot be read now', () => {
+  const flaky = (failures: number, code = 'EIO') => {
+    let left = failures;
+    return {
+      ...NODE_FS,
+      readFile: async (path: string, encoding: 'utf8') => {
+        if (left-- > 0) throw Object.assign(new Error(code), { code });
+        return readFile(path, encoding);
+      },
+    };
+  };
+  it('is read again, and nothing is taken for corrupt', async () => {
+    await left();
+    const fake = at(20);
+    expect(await restore(fake, { fs: flaky(2) })).toMatchObject([{ verdict: 'restored' }]);
+  });
+  it('is reported when it stays so', async () => {
+    await left();
+    const fake = at(20);
+    const outcomes = await restore(fake, { fs: flaky(100, 'EMFILE') });
+    expect(outcomes).toMatchObject([{ kind: 'file', verdict: 'failed' }]);
+    expect(outcomes.every(isLeft)).toBe(true);
+    expect(readdirSync(directory)).toEqual([`cap-${UUID}.json`]);
   });
 });

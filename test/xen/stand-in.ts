@@ -40,6 +40,8 @@ export interface StandInState {
   rubbish?: string;
   ignoreSets?: boolean;
   virtCaps?: string;
+  /** Calls that set something wait for it first; only inside this process. */
+  slow?: Promise<void>;
 }
 
 const initialState = (change: Partial<StandInState>): StandInState => ({
@@ -59,6 +61,7 @@ export function fakeXl(change: Partial<StandInState> = {}) {
   const xl: RunXl = async (args) => {
     calls.push(args);
     await new Promise((resolve) => setImmediate(resolve));
+    if (args.includes('-c') && args[0] !== 'list') await state.slow;
     const { code, stdout, stderr } = answer(args, state);
     return { ok: code === 0, exitCode: code, timedOut: false, stdout, stderr, tookMs: ms(1) };
   };

@@ -97,7 +97,11 @@ type Teller = ReturnType<typeof relay>['tell'];
 const round = (tell: Teller, number: number, count: number) => tell({ type: 'round-start', round: number, pagesToSend: pages(count) });
 
 /** Subscribes as the loop does: one observation after the other, `decide` gives the decision. */
-function steer(migration: XenMigration, decide: (observation: Observation) => Decision | undefined) {
+function steer(
+  migration: XenMigration,
+  decide: (observation: Observation) => Decision | undefined,
+  onMiss: 'abort' | 'proceed' = 'proceed',
+) {
   const seen: Observation[] = [];
   const effects: unknown[] = [];
   let queue = Promise.resolve();
@@ -105,7 +109,7 @@ function steer(migration: XenMigration, decide: (observation: Observation) => De
     seen.push(observation);
     queue = queue.then(async () => {
       const decision = decide(observation);
-      if (decision !== undefined) effects.push(await migration.apply(decision, observation, false));
+      if (decision !== undefined) effects.push(await migration.apply(decision, observation, false, onMiss));
     });
   });
   return { seen, effects, types: () => seen.map((o) => o.type) };
@@ -197,6 +201,82 @@ describe('a migration on this host', () => {
     hangUp();
     expect(await migration.ended).toMatchObject({ result: 'stayed', reason: 'the test says so' });
     expect(await migration.restoreCap()).toEqual({ restored: true, capAfter: 0 });
+  });
+
+  describe('when the cap cannot be lifted before the suspension', () => {
+    const suspend = async (onMiss: 'abort' | 'proceed') => {
+      const fake = fakeXl();
+      const { host: opened, notes } = await open(fake);
+      const { tell, answer, hangUp } = relay(opened);
+      const migration = await firstValueFrom(opened.migrations$);
+      steer(
+        migration,
+        (o) => {
+          if (o.type === 'round-start') return capAt(20);
+          return o.type === 'suspend-request' ? { action: 'grant', reason } : undefined;
+        },
+        onMiss,
+      );
+      round(tell, 0, 9000);
+      await until(() => fake.domain().cap === 20, 'capped');
+      fake.state.fail = { 'sched-credit set': 'libxl: error: xenstored is away' };
+      tell({ type: 'suspend-request', id: 1, awaited: true, round: 4 });
+      await until(() => answer('suspend-answer') !== undefined, 'answered');
+      fake.state.fail = {};
+      return { migration, tell, hangUp, notes, answered: answer('suspend-answer'), fake };
+    };
+
+    it('--on-miss abort: denied, with the reason', async () => {
+      const { migration, tell, hangUp, answered, fake } = await suspend('abort');
+      expect(answered).toMatchObject({ grant: false, reason: expect.stringContaining('could not be lifted') });
+      tell({ type: 'suspend-settled', id: 1, result: 'denied', by: 'server' });
+      tell({ type: 'end', exitCode: 0 });
+      hangUp();
+      expect(await migration.ended).toMatchObject({
+        result: 'stayed',
+        abortedByUs: true,
+        reason: expect.stringContaining('could not be lifted'),
+      });
+      expect(await migration.restoreCap()).toEqual({ restored: true, capAfter: 0 });
+      expect(fake.domain().cap).toBe(0);
+    });
+
+    it('--on-miss proceed: granted as stock Xen would, and said', async () => {
+      const { answered, notes } = await suspend('proceed');
+      expect(answered).toMatchObject({ grant: true });
+      expect(notes.some((text) => text.includes('could not be lifted'))).toBe(true);
+    });
+  });
+
+  it('a suspension that nobody granted in time is told as such', async () => {
+    const fake = fakeXl();
+    const { host: opened } = await open(fake);
+    const { tell, hangUp } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    steer(migration, () => undefined);
+    tell({ type: 'suspend-request', id: 1, awaited: true, round: 4 });
+    tell({ type: 'suspend-settled', id: 1, result: 'passed-on', by: 'timeout' });
+    tell({ type: 'suspended' });
+    tell({ type: 'complete', result: 0, errno: 0 });
+    fake.state.domains.pop();
+    tell({ type: 'end', exitCode: 0 });
+    hangUp();
+    expect(await migration.ended).toMatchObject({ result: 'migrated', failOpen: true });
+  });
+
+  it('a guest rebooted while xl says nothing, its journal spoilt: its cap comes back, or that it did not is said', async () => {
+    const fake = fakeXl();
+    const { host: opened } = await open(fake);
+    const { tell, hangUp } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    steer(migration, (o) => (o.type === 'round-start' ? capAt(20) : undefined));
+    round(tell, 0, 9000);
+    await until(() => fake.domain().cap === 20, 'capped');
+    writeFileSync(join(directory(), `cap-${UUID}.json`), '{');
+    fake.domain().domid = 25;
+    hangUp();
+    expect(await migration.restoreCap()).toMatchObject({ restored: true, capAfter: 0 });
+    expect(fake.domain(25).cap).toBe(0);
   });
 
   it('a lost relay is an unknown ending, and the cap comes back', async () => {

@@ -87,3 +87,21 @@ describe('calling xl', () => {
     await expect(plainXl('/nonexistent/xl')(['list'])).rejects.toMatchObject({ exit: 'noXl' });
   });
 });
+
+describe('an xl that no signal reaches', () => {
+  it('is let go, and who it was is told: it may still do what it was to do', async () => {
+    const who = { pid: 4711, startTicks: 1, bootId: 'x' };
+    const done: string[] = [];
+    const xl = createXl({
+      timeoutMs: ms(10),
+      start: () => ({
+        ended: new Promise(() => undefined),
+        who: () => who,
+        kill: () => done.push('kill'),
+        leave: () => done.push('leave'),
+      }),
+    });
+    expect(await xl(['sched-credit', '-d', '24', '-c', '20'])).toMatchObject({ ok: false, timedOut: true, lingers: who });
+    expect(done).toEqual(['kill', 'leave']);
+  });
+});
