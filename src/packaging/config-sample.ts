@@ -4,16 +4,14 @@ import { wrapped } from './text.ts';
 
 const WIDTH = 100;
 
-/** A value for each option that has no default of its own; a test asks for one as soon as an option is added. */
+/** A value for each option that has no default and names none in its description; a test asks for it as soon as an option is added. */
 const EXAMPLES: Readonly<Record<string, string>> = {
-  'target-downtime': '200ms',
   'max-stall': '200ms',
   'min-cap': '20',
   'max-rounds': '30',
   'max-dirty-pages': '5000',
   deadline: '10m',
   'controller-option': 'name=1',
-  tslice: '5ms',
   metrics: '127.0.0.1:9464',
   textfile: '/var/lib/prometheus/node-exporter',
   pushgateway: 'http://push.example:9091',
@@ -49,5 +47,12 @@ export function configSample(): string {
 function entryOf(option: OptionSpec): string {
   const choices = option.choices.length > 0 ? ` (${option.choices.join(', ')})` : '';
   const text = wrapped(`${option.describe}${choices}`, WIDTH - 2).map((line) => `# ${line}\n`);
-  return `\n${text.join('')}#${option.name} = ${option.byDefault ?? EXAMPLES[option.name] ?? ''}\n`;
+  return `\n${text.join('')}#${option.name} = ${option.byDefault ?? EXAMPLES[option.name] ?? exampleIn(option.describe)}\n`;
 }
+
+/** `[default: 10s]` or the first of `(64m, 4g)`. */
+const exampleIn = (describe: string): string =>
+  /\[default: ([^\s\]]+)\]|\((\d[\w.]*)[,)]/
+    .exec(describe)
+    ?.slice(1)
+    .find((one) => one !== undefined) ?? '';

@@ -8,6 +8,7 @@ const ENVIRONMENT: readonly (readonly [string, string])[] = [
   ['XTHROTTLE_SOCKET', 'where the sidecar listens and the front looks for it; default /run/xthrottle/control.sock'],
   ['XTHROTTLE_STATE', 'the state directory; default /var/lib/xthrottle'],
   ['XTHROTTLE_XL', 'the xl program; default: that of PATH'],
+  ['XTHROTTLE_XENSTORE_READ', 'the xenstore-read program; default: that of PATH'],
   ['XTHROTTLE_REAL_HELPER', "libxl's own save helper; default: that of the Xen that runs"],
   ['XTHROTTLE_NODE', 'the runtime that the front starts the relay with; default: the one that came with the package, else that of PATH'],
   ['XTHROTTLE_POLICY', 'the pre-copy policy object; default: see FILES'],
