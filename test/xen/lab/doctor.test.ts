@@ -34,7 +34,7 @@ describe.skipIf(why !== undefined)('real Xen, doctor and probe', () => {
   /** Starts a long probe in the background and waits until Xen logs. */
   async function startProbe(name: string): Promise<void> {
     await lab.must(
-      `rm -f /tmp/probe.*; (xthrottle probe ${name} --duration 10m > /tmp/probe.out 2> /tmp/probe.err & echo $! > /tmp/probe.pid; wait $!; echo $? > /tmp/probe.code) >/dev/null 2>&1 & ` +
+      `rm -f /tmp/probe.*; (xthrottle probe ${name} --duration 10m > /tmp/probe.out 2> /tmp/probe.err & echo $! > /tmp/probe.pid; wait $!; echo $? > /tmp/probe.code) </dev/null >/dev/null 2>&1 & ` +
         `for i in $(seq 100); do ls ${STATE}/logdirty-*.json >/dev/null 2>&1 && break; sleep 0.2; done; sleep 2; ls ${STATE}/logdirty-*.json`,
     );
     expect(await lab.logsDirty(await domidOf(name))).toBe(true);
@@ -125,7 +125,7 @@ describe.skipIf(why !== undefined)('real Xen, doctor and probe', () => {
   it('a migration that begins under a probe has log-dirty for itself; killed, the guard turns it off', async () => {
     const domid = await domidOf('vm1');
     await startProbe('vm1');
-    await lab.must(`(xl migrate -s '' vm1 '${localLink(4_000_000)}' > /tmp/m1 2>&1; echo $? > /tmp/m1.code) >/dev/null 2>&1 &`);
+    await lab.must(`(xl migrate -s '' vm1 '${localLink(4_000_000)}' > /tmp/m1 2>&1; echo $? > /tmp/m1.code) </dev/null >/dev/null 2>&1 &`);
     await lab.must('for i in $(seq 100); do [ -s /tmp/probe.code ] && exit 0; sleep 0.2; done; cat /tmp/probe.err; exit 1');
     expect(await lab.must('cat /tmp/probe.out /tmp/probe.err')).toMatch(/migration/);
     await lab.sh('sleep 2');
@@ -142,7 +142,7 @@ describe.skipIf(why !== undefined)('real Xen, doctor and probe', () => {
     await forgotten();
     const domid = await domidOf('vm1');
     await lab.must(
-      `(xl migrate -s '' vm1 '${localLink(2_000_000)}' > /tmp/m1 2>&1) >/dev/null 2>&1 & sleep 6; kill -KILL $(ps -o pid,args | awk '/[x]l migrate -s/ && !/sh -c/ {print $1}'); sleep 3`,
+      `(xl migrate -s '' vm1 '${localLink(2_000_000)}' > /tmp/m1 2>&1) </dev/null >/dev/null 2>&1 & sleep 6; kill -KILL $(ps -o pid,args | awk '/[x]l migrate -s/ && !/sh -c/ {print $1}'); sleep 3`,
     );
     expect((await doctor('--deep')).of('log-dirty')).toMatchObject([
       { level: 'warning', todo: expect.stringContaining(`restore ${domid} --log-dirty`) },
