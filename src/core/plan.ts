@@ -69,7 +69,12 @@ function wished(i: number, fallAt: number, slew: number, floor: number): number 
 }
 
 /** Follows one course to its end: the mean speed falls by the slew limit from `fallAt` on, and the last round is as fast as still fits. */
-export function follow(model: PlanModel, start: PlanStart, fallAt: number): Course {
+export function follow(
+  model: PlanModel,
+  start: PlanStart,
+  fallAt: number,
+  tooDear: (lostMs: number, timeMs: number) => boolean = never,
+): Course {
   let dirty = 0;
   let lostMs = 0;
   let timeMs = 0;
@@ -93,6 +98,7 @@ export function follow(model: PlanModel, start: PlanStart, fallAt: number): Cour
     lostMs += (1 - mean) * spanMs;
     timeMs += spanMs;
     if (last && end !== undefined) return { fallAt, speed: first, lostMs, timeMs, rounds: i + 1, lastPages: end.pages, fits: end.fits };
+    if (tooDear(lostMs, timeMs)) break;
     dirty = after(model, round, speed);
     before = (round.sofar.workMs + speed * spanMs) / (round.sofar.timeMs + spanMs);
     inForce = speed;
@@ -100,6 +106,8 @@ export function follow(model: PlanModel, start: PlanStart, fallAt: number): Cour
   }
   return { fallAt, speed: first, lostMs, timeMs, rounds: 0, lastPages: dirty, fits: false };
 }
+
+const never = (): boolean => false;
 
 interface RoundAhead {
   readonly spanMs: number;
@@ -149,6 +157,10 @@ const throttledFit = (model: PlanModel, speed: number): number => Math.max(model
  */
 function lastRound(model: PlanModel, round: RoundAhead): LastRound {
   const { spanMs, limit, inForce, sofar } = round;
+  // Most rounds ahead are hopeless: what even the lowest speed leaves is more than fits in any way.
+  const least = after(model, round, limit);
+  if (least > Math.max(model.fitPages, model.fitPagesLifted, model.fitPagesFree))
+    return { now: limit, speed: limit, pages: least, fits: false };
   const held = model.looks && inForce < 1;
   const freePages = after(model, round, 1);
   const even = limit >= 1 ? undefined : evenly(model, round);
@@ -165,7 +177,7 @@ function lastRound(model: PlanModel, round: RoundAhead): LastRound {
     const speed = fastest((s) => after(model, round, s), tail, most);
     return { now: beforeTheEnd(model, round, speed), speed, pages: after(model, round, speed), fits: true };
   }
-  return even ?? { now: limit, speed: limit, pages: after(model, round, limit), fits: false };
+  return even ?? { now: limit, speed: limit, pages: least, fits: false };
 }
 
 /**
@@ -247,6 +259,9 @@ const RELEASE_SHARE = 0.8;
 /** A cap that bites parks the guest at least once, however little it is to take away, ms. */
 const ENGAGE_MS = 20;
 
+/** More than any course can lose or take. */
+const MISS_COST = 1e9;
+
 /** Speeds this close are the same. */
 const SAME_SPEED = 0.12;
 
@@ -266,11 +281,14 @@ export function cheapest(
   let bestCost = Number.POSITIVE_INFINITY;
   for (const fallAt of coursesOf(likely, start)) {
     const safe = follow(cautious, cautiousStart, fallAt);
-    const course = follow(likely, start, fallAt);
+    // Cost only grows along a course: one that has reached the best one's is not followed to its end.
+    if (!safe.fits && bestCost < MISS_COST) continue;
+    const cheaper = Math.min(1, weights.change);
+    const course = follow(likely, start, fallAt, (lostMs, timeMs) => cheaper * (lostMs + weights.time * timeMs) >= bestCost);
     const late = course.timeMs > deadlineMs ? 1e7 : 0;
     const close =
       fallAt >= 0 && weights.release > 1 && safe.speed >= 1 && safe.rounds > 1 && safe.lastPages > RELEASE_SHARE * cautious.fitPages;
-    const misses = safe.fits && !close ? 0 : 1e9 * (1 + safe.lastPages);
+    const misses = safe.fits && !close ? 0 : MISS_COST * (1 + safe.lastPages);
     // The speed of the round that runs is the cautious one: it is the last chance to be wrong about it.
     const lost = fallAt >= 0 && course.lostMs > 0 ? course.lostMs * weights.release : course.lostMs;
     // Not for a free guest: there staying as it is would be to put off the fall.
