@@ -292,3 +292,7 @@ export function schedule(fault: Fault, strike: () => void, world: World): void {
   if ('ms' in at) world.time.after(at.ms, undefined, strike);
   else world.when(at.moment, () => world.time.after(at.laterMs, undefined, strike));
 }
+
+/** The same on Xen as it is, where no cap is ever lowered. */
+export const onStock = (fault: Fault): Fault =>
+  'moment' in fault.at && fault.at.moment === 'lowered' ? { ...fault, at: { moment: 'round-1', laterMs: fault.at.laterMs } } : fault;

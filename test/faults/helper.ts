@@ -15,6 +15,7 @@ export interface HelperInputs {
   readonly link: SimLink;
   /** That the domain it began with is still there. */
   readonly isThere: () => boolean;
+  readonly reached: (moment: 'round-1' | 'suspend-asked') => void;
   readonly say: (bytes: Buffer) => void;
   readonly onEnd: (end: HelperEnd) => void;
 }
@@ -89,6 +90,7 @@ export class SimHelper {
 
   #round(round: number, frames: number, existing: number, iteration = round, then = () => this.#afterRound(round)): void {
     const what = `Frames iteration ${iteration}`;
+    if (iteration === 1) this.#in.reached('round-1');
     this.#progress(what, 0, frames);
     const send = (sent: number): void => {
       if (this.#troubled()) return;
@@ -137,6 +139,7 @@ export class SimHelper {
     }
     this.#waiting = 'suspend';
     this.askedAtMs = this.#in.time.nowMs;
+    this.#in.reached('suspend-asked');
     this.#say({ type: 'suspend' });
     if (this.#deaf) this.#end({ code: 254, signal: null });
   }

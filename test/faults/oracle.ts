@@ -45,8 +45,9 @@ export function handsOff(world: World, xthrottle: SimXthrottle): string[] {
   const last = world.admin.at(-1);
   // What was set before we came is the original.
   if (last === undefined || begunAtMs === undefined || last.atMs < begunAtMs || last.cap === world.setting.capOriginal) return [];
+  // Of this xthrottle alone: one that comes later takes the admin's cap for the original, and a relay that lost us lifts without looking.
   const after = world.xen.capChanges.find(
-    ({ by, uuid, atMs, to }) => by !== undefined && uuid === UUID && atMs > last.atMs && to !== last.cap,
+    ({ by, uuid, atMs, to }) => by === xthrottle.process && uuid === UUID && atMs > last.atMs && to !== last.cap,
   );
   if (after === undefined || after.atMs <= last.atMs + raceMs(world)) return [];
   return [`${after.by?.name} set the cap to ${after.to} at ${(after.atMs / 1000).toFixed(3)} s, after an admin had set ${last.cap}`];
@@ -66,7 +67,8 @@ export function suspensionOf(world: World, xthrottle: SimXthrottle): { readonly 
   if (answer === undefined || world.settled?.by === 'timeout') {
     const summary = xthrottle.records.findLast(({ record }) => record.type === 'summary');
     const told = world.settledAtMs !== undefined && summary !== undefined && summary.atMs > world.settledAtMs && !xthrottle.signalled;
-    const silent = told && summary?.record.type === 'summary' && summary.record.failOpen !== true;
+    const migrated = summary?.record.type === 'summary' && (summary.record.outcome === 'met' || summary.record.outcome === 'missed');
+    const silent = told && migrated && summary.record.failOpen !== true;
     return { failOpen: true, violations: silent ? ['suspended without leave, and the summary does not say so'] : [] };
   }
   if (!answer.grant) return { failOpen: false, violations: ['the suspension was denied, and passed on all the same'] };

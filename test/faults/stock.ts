@@ -1,4 +1,4 @@
-import { FAULTS, type FaultKind, schedule } from './faults.ts';
+import { FAULTS, type FaultKind, onStock, schedule } from './faults.ts';
 import { heal, MIGRATION_AT_MS, MIGRATION_MS_MAX, planned } from './run.ts';
 import { World } from './world.ts';
 import { SimXthrottle } from './xthrottle.ts';
@@ -13,7 +13,7 @@ export async function simulateStock(seed: number, kinds?: readonly FaultKind[]):
   const nobody = new SimXthrottle(world, 'nobody');
   nobody.process.end();
   const scene = { world, xthrottle: nobody, rng: rng.fork(9), rival: undefined, fired: () => undefined };
-  for (const fault of faults) if (fault.kind !== 'two xthrottles') schedule(fault, () => FAULTS[fault.kind](scene), world);
+  for (const fault of faults) if (fault.kind !== 'two xthrottles') schedule(onStock(fault), () => FAULTS[fault.kind](scene), world);
   world.time.after(MIGRATION_AT_MS, undefined, () => world.migrate());
   await world.time.run(MIGRATION_MS_MAX, () => world.migration?.over === true);
   await world.time.run(world.time.nowMs + 1000, () => false);

@@ -27,6 +27,7 @@ export interface MigrationInputs {
   readonly uuid: string;
   /** A connection to the xthrottle that listens, for a relay; undefined when none does: then the real helper runs alone. */
   readonly dial: (relay: SimProcess) => Socket | undefined;
+  readonly reached: (moment: 'round-1' | 'suspend-asked' | 'suspend-heard' | 'suspended') => void;
   /** How the pipes between helper, relay and libxl behave. */
   readonly pipe: { latencyMs: number; cut: (bytes: Buffer) => readonly Buffer[] };
 }
@@ -103,8 +104,8 @@ export class SimMigration {
   }
 
   #newHelper(process: SimProcess, say: (bytes: Buffer) => void, onEnd: (end: HelperEnd) => void): SimHelper {
-    const { time, guest, link } = this.#in;
-    const helper = new SimHelper({ time, process, guest, link, isThere: () => this.#isThere(), say, onEnd });
+    const { time, guest, link, reached } = this.#in;
+    const helper = new SimHelper({ time, process, guest, link, reached, isThere: () => this.#isThere(), say, onEnd });
     this.helper = helper;
     process.start(() => helper.start(), SPAWN_MS);
     return helper;
@@ -227,6 +228,7 @@ export class SimMigration {
     const cap = xen.domain(domid)?.cap ?? 0;
     this.suspendHeard = { atMs: time.nowMs, cap };
     this.onSuspendHeard();
+    this.#in.reached('suspend-heard');
     const speed = guest.speed;
     time.after(SUSPEND_MS / Math.max(0.01, speed), this.xl, () => {
       if (!this.#isThere()) {
@@ -236,6 +238,7 @@ export class SimMigration {
       guest.advance(time.nowMs);
       guest.suspended = true;
       this.suspendedAtMs = time.nowMs;
+      this.#in.reached('suspended');
       this.#answer(1);
     });
   }

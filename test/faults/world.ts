@@ -91,6 +91,9 @@ export class World {
     this.pipe = { latencyMs: 0.1, cut };
   }
 
+  /** The server is told of a suspend request. */
+  onAsked: () => void = () => undefined;
+
   live(process: SimProcess): void {
     this.#living.set(process.pid, process);
   }
@@ -135,10 +138,10 @@ export class World {
       domid,
       uuid: UUID,
       dial: (relay) => this.#dial(relay),
+      reached: (moment) => this.reached(moment),
     });
     migration.onSuspendHeard = () => {
       this.note(`libxl is asked to suspend the guest, cap ${migration.suspendHeard?.cap}`);
-      this.reached('suspend-heard');
     };
     this.migration = migration;
     return migration;
@@ -161,9 +164,7 @@ export class World {
       this.settled = message;
       this.settledAtMs = this.time.nowMs;
       this.note(`suspend request: ${message.result} by ${message.by}`);
-    } else if (message.type === 'suspend-request') this.reached('suspend-asked');
-    else if (message.type === 'suspended') this.reached('suspended');
-    else if (message.type === 'round-start' && message.round === 1) this.reached('round-1');
+    } else if (message.type === 'suspend-request') this.onAsked();
     else if (message.type === 'cap-set' && message.set) this.reached('lowered');
   }
 

@@ -22,10 +22,10 @@ describe('a relay on a fast link', () => {
     world.time.after(500, undefined, () => world.migrate());
     let askedAtMs = Number.NaN;
     let heardAtMs = Number.NaN;
-    world.when('suspend-asked', () => {
+    world.onAsked = () => {
       heardAtMs = world.time.nowMs;
       askedAtMs = world.migration?.helper?.askedAtMs ?? Number.NaN;
-    });
+    };
     await world.time.run(120_000, () => heardAtMs > 0);
     // Virtual time: two pauses of the relay at most.
     expect(heardAtMs - askedAtMs).toBeLessThan(100);
