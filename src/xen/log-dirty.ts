@@ -86,12 +86,7 @@ export interface LogDirtyRestored {
 }
 
 /** Turns log-dirty off where something that is dead left it on: only for the very domain (domid and UUID), and not under a migration. Never throws. */
-export async function restoreLogDirty(
-  entry: Logged,
-  xl: RunXl,
-  open = openXenctrl,
-  system?: ReleaseSystem,
-): Promise<LogDirtyRestored> {
+export async function restoreLogDirty(entry: Logged, xl: RunXl, open = openXenctrl, system?: ReleaseSystem): Promise<LogDirtyRestored> {
   try {
     const domains = parseDomains(await xlOutput(xl, ['list', '-l']));
     if (!domains.some(({ domid, uuid }) => domid === entry.domid && uuid === entry.uuid))

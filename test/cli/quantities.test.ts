@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseDuration, parsePairs, parseWhole } from '../../src/cli/quantities.ts';
+import { parseBandwidth, parseDuration, parsePairs, parseWhole } from '../../src/cli/quantities.ts';
 
 describe('durations', () => {
   it.each([
@@ -32,5 +32,19 @@ describe('whole numbers and pairs', () => {
   it('reads name=number', () => {
     expect(parsePairs('-o', ['step=10', 'free-rounds=2'])).toEqual({ step: 10, 'free-rounds': 2 });
     expect(() => parsePairs('-o', ['step'])).toThrow(/expects name=number, got "step"/);
+  });
+});
+
+describe('rates', () => {
+  it.each([
+    ['1Gbit/s', 125e6],
+    ['800 mbit/s', 100e6],
+    ['110MB/s', 110e6],
+    ['1.5MiB/s', 1_572_864],
+  ])('%s is %d bytes a second', (text, bytesPerSecond) => {
+    expect(parseBandwidth('--bandwidth', text)).toBe(bytesPerSecond);
+  });
+  it.each(['1000', '1Gbit', '0MB/s', '-1MB/s', '1 furlong/s', '', 'MB/s'])('%j is refused', (text) => {
+    expect(() => parseBandwidth('--bandwidth', text)).toThrow(/--bandwidth expects a rate with a unit/);
   });
 });
