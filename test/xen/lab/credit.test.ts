@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Observation } from '../../../src/core/observation.ts';
-import { gapsOf, Lab, type Migrated, prepareLab, whyNoLab } from './lab.ts';
+import { gapsOf, Lab, type Migrated, observationsOf, prepareLab, whyNoLab } from './lab.ts';
 
 const why = whyNoLab();
 if (why !== undefined) console.info(`skipped: real Xen: ${why}`);
@@ -9,10 +8,8 @@ if (why !== undefined) console.info(`skipped: real Xen: ${why}`);
 const TARGET = '--target-downtime 2s --max-stall 250ms';
 const BUSY = { memMib: 128, workingSetMib: 32, rate: 3000 } as const;
 
-const observations = (run: Migrated): readonly Observation[] =>
-  run.records.flatMap((record) => (record.type === 'observation' ? [record.observation] : []));
 const capsSet = (run: Migrated): readonly number[] =>
-  observations(run).flatMap((o) => (o.type === 'cap-changed' && o.by === 'us' && o.cap.kind === 'capped' ? [o.cap.percent] : []));
+  observationsOf(run).flatMap((o) => (o.type === 'cap-changed' && o.by === 'us' && o.cap.kind === 'capped' ? [o.cap.percent] : []));
 
 describe.skipIf(why !== undefined)('real Xen, credit1', () => {
   const lab = new Lab(2222);

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import type { Observation } from '../../../src/core/observation.ts';
 import type { MigrationRecord, SummaryRecord } from '../../../src/core/record.ts';
 
 /** What the lab needs from Debian, by a file that shows it is there. */
@@ -150,14 +151,30 @@ export class Lab {
     return (await this.sh(`cat '/var/log/xen/console/guest-${name}${incoming ? '--incoming' : ''}.log' 2>/dev/null`)).stdout;
   }
 
+  /** Throws unless the guest runs here: its heartbeats go on. */
+  async beats(name: string, seconds = 3): Promise<void> {
+    const count = `cat /var/log/xen/console/guest-${name}*.log | grep -c 'HB seq='`;
+    const [before, after] = (await this.must(`${count}; sleep ${seconds}; ${count}`)).trim().split('\n').map(Number);
+    if (!((after ?? 0) > (before ?? 0)))
+      throw new Error(`the guest ${name} stands still: ${before} heartbeats, ${seconds} s later ${after}`);
+  }
+
   /** `xthrottle migrate` to this same host over a link of so many bytes a second, with `--json`. */
   async migrate(
     name: string,
-    options: { readonly linkBytesPerSecond?: number; readonly args?: string; readonly timeoutMs?: number } = {},
+    options: {
+      readonly linkBytesPerSecond?: number;
+      readonly args?: string;
+      readonly environment?: string;
+      readonly timeoutMs?: number;
+    } = {},
   ): Promise<Migrated> {
     const link = localLink(options.linkBytesPerSecond ?? 8_000_000);
     return migratedOf(
-      await this.sh(`xthrottle migrate ${name} '${link}' --json ${options.args ?? ''} -- -s ''`, options.timeoutMs ?? 150_000),
+      await this.sh(
+        `${options.environment ?? ''} xthrottle migrate ${name} '${link}' --json ${options.args ?? ''} -- -s ''`,
+        options.timeoutMs ?? 150_000,
+      ),
     );
   }
 
@@ -235,6 +252,9 @@ export interface Migrated extends Ran {
   readonly records: readonly MigrationRecord[];
   readonly summary: SummaryRecord | undefined;
 }
+
+export const observationsOf = (run: Migrated): readonly Observation[] =>
+  run.records.flatMap((record) => (record.type === 'observation' ? [record.observation] : []));
 
 export function migratedOf(ran: Ran): Migrated {
   const records = ran.stdout.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as MigrationRecord] : []));
