@@ -9,7 +9,7 @@ const SCRIPTS: Readonly<Record<Shell, string>> = {
   bash: `# bash completion of xthrottle
 _xthrottle() {
   local IFS=$'\\n' cur=\${COMP_WORDS[COMP_CWORD]}
-  if [[ $COMP_CWORD == 2 && \${COMP_WORDS[1]} == @(migrate|restore) && $cur != -* ]]; then
+  if [[ $COMP_CWORD == 2 && \${COMP_WORDS[1]} == @(migrate|restore|probe) && $cur != -* ]]; then
     COMPREPLY=($(compgen -W "$(xl list 2>/dev/null | awk 'NR > 2 { print $1 }')" -- "$cur"))
   else
     COMPREPLY=($(compgen -W "$(SHELL=bash xthrottle --get-yargs-completions "\${COMP_WORDS[@]:0:COMP_CWORD+1}" 2>/dev/null)" -- "$cur"))
@@ -20,7 +20,7 @@ complete -o default -F _xthrottle xthrottle
   zsh: `#compdef xthrottle
 # zsh completion of xthrottle
 local -a found
-if [[ $CURRENT == 3 && $words[2] == (migrate|restore) && $words[3] != -* ]]; then
+if [[ $CURRENT == 3 && $words[2] == (migrate|restore|probe) && $words[3] != -* ]]; then
   found=(\${(f)"$(xl list 2>/dev/null | awk 'NR > 2 { print $1 }')"})
 else
   found=(\${(f)"$(SHELL=zsh xthrottle --get-yargs-completions "\${(@)words[1,CURRENT]}" 2>/dev/null)"})
@@ -30,7 +30,7 @@ if (( $#found )); then _describe xthrottle found; else _files; fi
   fish: `# fish completion of xthrottle
 function __xthrottle_words
   set -l words (commandline -opc)
-  if test (count $words) = 2; and contains -- $words[2] migrate restore
+  if test (count $words) = 2; and contains -- $words[2] migrate restore probe
     xl list 2>/dev/null | awk 'NR > 2 { print $1 }'
   end
   env SHELL=bash xthrottle --get-yargs-completions $words (commandline -ct) 2>/dev/null

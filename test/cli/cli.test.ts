@@ -26,7 +26,7 @@ describe('help', () => {
   it('names every command and every exit code, and the README has the same table', async () => {
     const { code, stdout } = await cli.run(['--help']);
     expect(code).toBe(0);
-    for (const command of ['watch', 'migrate', 'simulate', 'restore', 'replay', 'explain', 'report'])
+    for (const command of ['watch', 'migrate', 'simulate', 'restore', 'doctor', 'probe', 'replay', 'explain', 'report'])
       expect(stdout).toContain(`xthrottle ${command}`);
     const readme = readFileSync('README.md', 'utf8').replace(/ +/g, ' ');
     for (const { code: value, text } of Object.values(EXIT_CODES)) {
