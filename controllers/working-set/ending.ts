@@ -58,11 +58,11 @@ export function atPolicy(state: WorkingSetState, query: PolicyQuery, view: Outlo
     const now = judge(view.dirty, view.fullRate, rate, lastStall(state.track, goal), strict);
     const fits = goal.maxDirtyPages === undefined ? now.fits !== 'no' : view.dirty.high <= goal.maxDirtyPages;
     const numbers = { dirtyPages: Math.round(view.dirty.value), predictedMs: Math.round(now.downtimeMs.value) };
-    if (fits) {
+    if (fits && (goal.capabilities.peek || isShort(state, query, view))) {
       const text = `${numbers.dirtyPages} dirty pages fit the target: stop and copy now (predicted ${numbers.predictedMs} ms)`;
       return { action: 'stop-and-copy', forecast, reason: because('fits', text, numbers) };
     }
-  } else if (!goal.capabilities.peek && course.rounds === 1 && course.fits) {
+  } else if (!goal.capabilities.peek && course.rounds === 1 && course.fits && isShort(state, query, view)) {
     const numbers = { dirtyPages: Math.round(course.lastPages) };
     const text = `this round leaves some ${numbers.dirtyPages} pages, which fit the target: it is the last`;
     return { action: 'stop-and-copy', forecast, reason: because('will-fit', text, numbers) };
@@ -84,6 +84,26 @@ export function atPolicy(state: WorkingSetState, query: PolicyQuery, view: Outlo
     return end(goal, view, 'no-progress', text, { dirtyPages: Math.round(state.stuck.best) }, true);
   }
   return { action: 'hold', forecast, reason: because('go-on', `some ${course.rounds} more rounds are planned`, { rounds: course.rounds }) };
+}
+
+/** A last round may send so many times what fits … */
+const LAST_ROUND_FITS = 1.5;
+/** … once a round shorter than the first was counted: all else is far from what a last round is like; … */
+const ROUNDS_SEEN = 2;
+/** … unless rounds have stopped shrinking: above this share of the one before. */
+const SHRINKS = 0.8;
+
+/**
+ * Without looks a round once begun is not seen until the guest is suspended. The shorter the last one is the less can happen in it, and as
+ * long as rounds shrink by themselves another one costs little.
+ */
+function isShort({ track }: WorkingSetState, query: PolicyQuery, { start, likely }: Outlook): boolean {
+  const sent = track.rounds.map((round) => round.pagesToSend);
+  const sizes = query.when === 'before' && query.dirtyPages !== undefined ? [...sent, query.dirtyPages] : sent;
+  const pages = sizes.at(-1) ?? 0;
+  if (start.roundsLeft <= 2) return true;
+  const stuck = pages > SHRINKS * (sizes.at(-2) ?? pages);
+  return query.round >= ROUNDS_SEEN && (pages <= LAST_ROUND_FITS * likely.fitPagesFree || stuck);
 }
 
 /**
