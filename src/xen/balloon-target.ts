@@ -1,6 +1,6 @@
 import { messageOf } from '../core/errors.ts';
+import { listDomains } from './domain.ts';
 import type { BalloonEntry } from './journal-entry.ts';
-import { parseDomains } from './parse-domains.ts';
 import { type RunXl, xlOutput } from './xl-errors.ts';
 
 /** `xl list -l` says a constant more than `xl mem-set` was given for an HVM guest whose maximum is above its memory (LIBXL_MAXMEM_CONSTANT). */
@@ -10,7 +10,7 @@ const isNear = (a: number, b: number): boolean => Math.abs(a - b) <= FUDGE_KIB;
 
 /** The memory targets of all domains of that UUID, by domid. Throws XthrottleError as xl does. */
 export async function targetsOf(uuid: string, xl: RunXl): Promise<readonly { readonly domid: number; readonly targetKib: number }[]> {
-  return parseDomains(await xlOutput(xl, ['list', '-l'])).filter((domain) => domain.uuid === uuid);
+  return (await listDomains(xl)).filter((domain) => domain.uuid === uuid);
 }
 
 export const memSetArgs = (domid: number, kib: number): readonly string[] => ['mem-set', String(domid), `${kib}k`];

@@ -27,10 +27,11 @@ export interface CapActuator {
   /** Through libxenctrl where it is there, else xl; `atOnce`: without waiting for the changes under way. Throws XthrottleError. */
   read(options?: { readonly atOnce?: boolean }): Promise<Cap>;
   /**
-   * Sets and reads back. Through xl, the reference; `lift`: through libxenctrl where it is there, else through xl without reading back. Throws RangeError for a cap that Xen would not take or that is above the original (none
+   * Sets and reads back. Through xl, the reference; `lift`: through libxenctrl where it is there, else through xl without reading back. Throws RangeError for a cap that Xen would not take or that, unless it is
+   * `theirs` (what somebody else had set), is above the original (none
    * included, unless the original is none), XthrottleError when it did not come into force.
    */
-  set(cap: Cap, options?: { readonly lift?: boolean }): Promise<CapSet>;
+  set(cap: Cap, options?: { readonly lift?: boolean; readonly theirs?: boolean }): Promise<CapSet>;
   /** Settles when no change is under way any more; rejects with the failure of a lift that had overtaken one and was to follow it. */
   settled(): Promise<void>;
   /** Calls that set something, ran out of time, and that no signal reaches: what they were to set may still come into force. */
@@ -108,8 +109,9 @@ export function createActuator(options: ActuatorOptions): CapActuator {
       await following;
     },
     read: ({ atOnce } = {}) => (atOnce === true ? read() : inOrder(read)),
-    set: async (cap, { lift = false } = {}) => {
-      assertAllowed(cap, domain);
+    set: async (cap, { lift = false, theirs = false } = {}) => {
+      if (theirs) checkedCap(cap, domain.vcpus);
+      else assertAllowed(cap, domain);
       const startedAt = performance.now();
       const overtakes = lift && waiting > 0 && isVerified() && xenctrl?.setCap(domain.domid, scheduler, cap) === true;
       const inTurn = inOrder(() => change(cap, lift));

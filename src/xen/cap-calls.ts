@@ -26,7 +26,10 @@ export async function readCap(run: RunXl, domid: number, scheduler: CappingSched
  * Throws RangeError for a cap above 100 × vcpus, XthrottleError as `readCap`.
  */
 export async function writeCap(run: RunXl, domid: number, scheduler: CappingScheduler, cap: Cap, vcpus: number): Promise<void> {
-  await xlOutput(run, writeCapArgs(domid, scheduler, checkedCap(cap, vcpus)));
+  const args = writeCapArgs(domid, scheduler, checkedCap(cap, vcpus));
+  const output = await xlOutput(run, args);
+  // xl says nothing when it has done it.
+  if (output.trim() !== '') throw new XthrottleError('unexpected', `xl ${args.join(' ')} answered ${JSON.stringify(output.slice(0, 80))}`);
 }
 
 export const writeCapArgs = (domid: number, scheduler: CappingScheduler, cap: Cap): readonly string[] => [

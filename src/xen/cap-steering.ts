@@ -64,6 +64,8 @@ export function steerCap(options: SteeringOptions): CapSteering {
   let attempted: readonly Cap[] = [];
   let capsSet: readonly number[] = [];
   let handsOff: string | undefined;
+  /** What somebody else had set when that was seen: the domain's own from then on. */
+  let theirs: Cap | undefined;
   let closing = false;
   /** Of the newest change asked for: a lower cap that it has overtaken on its way is not set any more. */
   let newest = 0;
@@ -84,7 +86,9 @@ export function steerCap(options: SteeringOptions): CapSteering {
 
   /** A call that hangs may bring back any cap that we asked for. */
   const isOurs = (cap: Cap): boolean =>
-    sameCap(cap, expected) || isAmong(attempted, cap) || (actuator.lingering().length > 0 && capsSet.includes(capToXen(cap)));
+    sameCap(cap, expected) ||
+    isAmong(attempted, cap) ||
+    ((actuator.lingering().length > 0 || theirs !== undefined) && capsSet.includes(capToXen(cap)));
 
   /** Whether somebody else has set the cap since; theirs wins from then on. */
   const othersChange = async (): Promise<boolean> => {
@@ -93,6 +97,7 @@ export function steerCap(options: SteeringOptions): CapSteering {
     const now = await actuator.read({ atOnce: true });
     // A change of our own may have come in between.
     if (closing || before !== expected || isOurs(now)) return false;
+    theirs = now;
     handsOff = `somebody else set the cap to ${showCap(now)}: it stays, and this domain is not steered any more`;
     options.onLowered(false);
     options.onChanged(now, 'other');
@@ -114,21 +119,27 @@ export function steerCap(options: SteeringOptions): CapSteering {
     const turn = ++newest;
     // Lifting never waits for a reading that fails.
     const lower = isLower(cap, original);
-    const theirs = await othersChange().catch((error: unknown) => {
+    const changed = await othersChange().catch((error: unknown) => {
       if (lower) throw error;
       return false;
     });
-    if (theirs) return { result: 'skipped', ...(handsOff === undefined ? {} : { error: handsOff }) };
+    if (changed) return { result: 'skipped', ...(handsOff === undefined ? {} : { error: handsOff }) };
     if (sameCap(cap, expected) && attempted.length === 0) return { result: 'skipped', cap };
     const failure = await writeAhead(cap);
     if (failure !== undefined) return { result: 'failed', cap, error: failure };
     if (lower) await options.guarded();
     // From here to the actuator's queue nothing waits: restore() comes after this change, or this change does not come.
     if (closing) return { result: 'skipped', cap };
+    if (handsOff !== undefined) return { result: 'skipped', error: handsOff };
     if (lower && turn !== newest) return { result: 'superseded', cap };
     if (lower) options.onLowered(true);
     attempted = isAmong(attempted, cap) ? attempted : [...attempted, cap];
     const { latencyMs } = await actuator.set(cap, { lift: !lower });
+    // It was on its way when theirs was seen, and has overwritten it.
+    if (theirs !== undefined) {
+      await actuator.set(theirs, { lift: true, theirs: true });
+      return { result: 'skipped', ...(handsOff === undefined ? {} : { error: handsOff }) };
+    }
     if (turn !== newest) {
       attempted = isAmong(attempted, cap) ? attempted : [...attempted, cap];
       return { result: 'superseded', cap, latencyMs };
@@ -170,13 +181,14 @@ export function steerCap(options: SteeringOptions): CapSteering {
   const restoreOnce = async (stays: boolean): Promise<RestoreResult> => {
     try {
       const now = await actuator.read();
+      const own = theirs ?? original;
       if (sameCap(now, original)) return { restored: true, capAfter: capToXen(now) };
-      if (handsOff !== undefined || !isOurs(now)) return { restored: true, capAfter: capToXen(now), hint: othersText(now, original) };
-      const { latencyMs } = await actuator.set(original, { lift: true });
+      if (sameCap(now, own) || !isOurs(now)) return { restored: true, capAfter: capToXen(now), hint: othersText(now, original) };
+      const { latencyMs } = await actuator.set(own, { lift: true, theirs: theirs !== undefined });
       const after = await actuator.read();
-      if (!sameCap(after, original)) throw new Error(`the cap was set to ${showCap(original)} but reads ${showCap(after)}`);
-      options.onChanged(original, 'us', latencyMs);
-      return { restored: true, capAfter: capToXen(original) };
+      if (!sameCap(after, own)) throw new Error(`the cap was set to ${showCap(own)} but reads ${showCap(after)}`);
+      options.onChanged(own, 'us', latencyMs);
+      return { restored: true, capAfter: capToXen(own) };
     } catch (error) {
       if (await isGone()) return (stays ? await rebornOnce() : undefined) ?? { restored: true, capAfter: null };
       const command = `xl ${writeCapArgs(domain.domid, scheduler, original).join(' ')}`;

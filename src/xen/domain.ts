@@ -3,7 +3,7 @@ import { XthrottleError } from '../core/errors.ts';
 import type { DomainFacts, SchedulerName } from '../core/goal.ts';
 import { type Ms, ms, pages } from '../core/units.ts';
 import { isCapping, readTslice } from './cap-calls.ts';
-import { parseDomainRows, parseInfo, parsePoolOf, parseTslices, parseVcpus } from './parse.ts';
+import { type DomainRow, parseDomainRows, parseInfo, parsePoolOf, parseTslices, parseVcpus } from './parse.ts';
 import { type DomainConfig, parseDomains } from './parse-domains.ts';
 import { printable, type RunXl, xlOutput } from './xl-errors.ts';
 
@@ -51,8 +51,21 @@ export function timedXl(run: RunXl): TimedXl {
   };
 }
 
-/** All domains of this host. Throws XthrottleError('noXl') without xl, root or Xen. */
-export const listDomains = async (xl: RunXl): Promise<readonly DomainConfig[]> => parseDomains(await xlOutput(xl, ['list', '-l']));
+/**
+ * All domains of this host. Throws XthrottleError('noXl') without xl, root or Xen, and 'unexpected' where the list cannot be all: domain 0
+ * is always in it. A domain that is missing from a list that is none has not gone.
+ */
+export const listDomains = async (xl: RunXl): Promise<readonly DomainConfig[]> =>
+  whole(parseDomains(await xlOutput(xl, ['list', '-l'])), 'xl list -l');
+
+/** The same as a table. */
+export const listRows = async (xl: RunXl): Promise<readonly DomainRow[]> =>
+  whole(parseDomainRows(await xlOutput(xl, ['list', '-v'])), 'xl list -v');
+
+function whole<T extends { readonly domid: number }>(domains: readonly T[], command: string): readonly T[] {
+  if (domains.some(({ domid }) => domid === 0)) return domains;
+  throw new XthrottleError('unexpected', `${command} does not list domain 0`, { hint: 'XTHROTTLE_XL must name the xl of the running Xen' });
+}
 
 /**
  * Whether a domain is still here, by domid and UUID; one whose configuration xl cannot list (it is being destroyed) by its table row.
@@ -60,12 +73,12 @@ export const listDomains = async (xl: RunXl): Promise<readonly DomainConfig[]> =
  */
 export async function isHere(xl: RunXl, domid: number, uuid: string): Promise<boolean> {
   const isIt = (d: { readonly domid: number; readonly uuid: string }): boolean => d.domid === domid && d.uuid === uuid;
-  return (await listDomains(xl)).some(isIt) || parseDomainRows(await xlOutput(xl, ['list', '-v'])).some(isIt);
+  return (await listDomains(xl)).some(isIt) || (await listRows(xl)).some(isIt);
 }
 
 /** Whether the domain is here and suspended ("shut down", as xl list has it). Throws XthrottleError when xl does not answer. */
 export async function isSuspended(xl: RunXl, domid: number, uuid: string): Promise<boolean> {
-  const row = parseDomainRows(await xlOutput(xl, ['list', '-v'])).findLast((r) => r.domid === domid && r.uuid === uuid);
+  const row = (await listRows(xl)).findLast((r) => r.domid === domid && r.uuid === uuid);
   return row?.state.includes('s') === true;
 }
 

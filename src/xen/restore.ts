@@ -3,7 +3,7 @@ import { messageOf } from '../core/errors.ts';
 import { memSetArgs, restoreTarget } from './balloon-target.ts';
 import { isCapping, readCap, writeCap, writeCapArgs } from './cap-calls.ts';
 import { capCallsUnderWay } from './cap-calls-under-way.ts';
-import { findDomain } from './domain.ts';
+import { findDomain, listDomains, listRows } from './domain.ts';
 import { isTaken, type JournalFs, type JournalListing, latestOf, readJournals, removeEntry, stateDirectory } from './journal.ts';
 import {
   type BalloonEntry,
@@ -16,7 +16,6 @@ import {
 } from './journal-entry.ts';
 import { type LogDirtyRestored, restoreLogDirty } from './log-dirty.ts';
 import { isAlive, type Owner, sameOwner, thisProcess } from './owner.ts';
-import { parseDomainRows } from './parse.ts';
 import { type DomainConfig, parseDomains } from './parse-domains.ts';
 import { settleTslice } from './tslice-pool.ts';
 import { printable, type RunXl, xlOutput } from './xl-errors.ts';
@@ -200,9 +199,9 @@ interface Found {
 
 /** The domains of that UUID. A domain whose configuration xl cannot list (it is being built or destroyed) is found by its table row. */
 async function domainsOf(entry: CapEntry, xl: RunXl): Promise<readonly Found[]> {
-  const listed = parseDomains(await xlOutput(xl, ['list', '-l'])).filter((domain) => domain.uuid === entry.uuid);
+  const listed = (await listDomains(xl)).filter((domain) => domain.uuid === entry.uuid);
   if (listed.length > 0) return listed.map((domain) => foundOf(domain, entry));
-  const row = parseDomainRows(await xlOutput(xl, ['list', '-v'])).find((r) => r.uuid === entry.uuid && r.domid === entry.domid);
+  const row = (await listRows(xl)).find((r) => r.uuid === entry.uuid && r.domid === entry.domid);
   return row === undefined ? [] : [{ domid: row.domid, scheduler: entry.scheduler, vcpus: Math.max(1, row.vcpus) }];
 }
 

@@ -2,7 +2,8 @@ import { readTslice, writeTslice } from './cap-calls.ts';
 import { type JournalFs, readJournals } from './journal.ts';
 import type { TsliceEntry } from './journal-entry.ts';
 import { isAlive, type Owner, sameOwner } from './owner.ts';
-import type { RunXl } from './xl-errors.ts';
+import { parsePools } from './parse.ts';
+import { type RunXl, xlOutput } from './xl-errors.ts';
 
 /** Where journals lie, and how it is told whether a process lives. */
 export interface JournalPlace {
@@ -55,7 +56,10 @@ async function settle(
   let now = 0;
   for (let round = 0; round < ROUNDS_MAX; round++) {
     const read = await readTslice(xl, pool);
-    if (read === undefined) return undefined;
+    if (read === undefined) {
+      if (await isGone(pool, xl)) return undefined;
+      throw new Error(`xl does not tell the timeslice of ${pool}`);
+    }
     now = read;
     before ??= now;
     const again = await entriesOf(pool, place);
@@ -66,6 +70,12 @@ async function settle(
     all = again;
   }
   throw new Error(`the timeslice of ${pool} does not stay as it is set: it reads ${now} ms`);
+}
+
+/** Whether the pool is no more, or runs another scheduler; an answer that is none does not say so. */
+async function isGone(pool: string, xl: RunXl): Promise<boolean> {
+  const pools = parsePools(await xlOutput(xl, ['cpupool-list']));
+  return pools.length > 0 && pools.find(({ name }) => name === pool)?.scheduler !== 'credit';
 }
 
 /** Makes the pool's timeslice as short as all want it that have an entry, and no longer than `wantedMs`. Throws as xl does, or Error. */

@@ -15,10 +15,24 @@ export function isOwnCap(world: World, cap: number): boolean {
   return cap === world.setting.capOriginal || world.admin.some((change) => change.cap === cap);
 }
 
+/** Of the cpupool, before us. */
+const TSLICE_MS = 30;
+
+/** Everything of ours that is still in force: in words, for a violation. */
+export function inForce(world: World): string | undefined {
+  const other = world.xen.byUuid(OTHER_UUID);
+  if (other !== undefined && other.cap !== OTHER_CAP) return `the cap of the other domain is ${other.cap}`;
+  const domain = world.xen.byUuid(UUID);
+  if (domain !== undefined && !isOwnCap(world, domain.cap)) return `the cap is ${domain.cap}`;
+  return world.xen.state.tslice === TSLICE_MS ? undefined : `the timeslice is ${world.xen.state.tslice} ms`;
+}
+
 /** What must hold of every cap that one of ours ever set. */
 export function capsWithinBounds(world: World, xthrottles: readonly SimXthrottle[]): string[] {
-  const original = world.setting.capOriginal;
   const admins = new Set(world.admin.map(({ cap }) => cap));
+  // What an admin had set before a start is the original of that one.
+  admins.add(world.setting.capOriginal);
+  const original = admins.has(0) ? 0 : Math.max(...admins);
   const starts = xthrottles.flatMap((x) =>
     x.records.flatMap(({ record }) => (record.type === 'start' ? [record.goal.capFloorPercent] : [])),
   );
@@ -28,7 +42,7 @@ export function capsWithinBounds(world: World, xthrottles: readonly SimXthrottle
     const at = `${(atMs / 1000).toFixed(3)} s`;
     if (uuid !== UUID) return [`${by.name} changed the cap of another domain to ${to} at ${at}`];
     // What an admin set before our start is the original of a later migration.
-    if (to === original || admins.has(to)) return [];
+    if (admins.has(to)) return [];
     if (to === 0) return [`${by.name} set the cap to none at ${at}, it was ${original}`];
     if (to < floor) return [`${by.name} set the cap to ${to} at ${at}, below the floor ${floor}`];
     if (original !== 0 && to > original) return [`${by.name} set the cap to ${to} at ${at}, above the original ${original}`];
@@ -113,11 +127,8 @@ export function capIsBackOrReported(
   world: World,
   xthrottles: readonly SimXthrottle[],
 ): { readonly lost: boolean; readonly violations: string[] } {
-  const other = world.xen.byUuid(OTHER_UUID);
-  if (other !== undefined && other.cap !== OTHER_CAP)
-    return { lost: true, violations: [`the other domain was left with a cap of ${other.cap}`] };
-  const domain = world.xen.byUuid(UUID);
-  if (domain === undefined || isOwnCap(world, domain.cap)) return { lost: false, violations: [] };
+  const left = inForce(world);
+  if (left === undefined) return { lost: false, violations: [] };
   const reported = xthrottles.some(
     (x) =>
       x.summaries.some((s) => !s.capRestored) ||
@@ -126,7 +137,7 @@ export function capIsBackOrReported(
       // Killed, and nobody there to put it back: the next start does.
       (!x.closed && (x.guard === undefined || x.guardFell || x.withoutGuard)),
   );
-  return reported ? { lost: true, violations: [] } : { lost: true, violations: [`the cap is ${domain.cap}, and nothing said so`] };
+  return reported ? { lost: true, violations: [] } : { lost: true, violations: [`${left}, and nothing said so`] };
 }
 
 /** The guest runs exactly once, unless somebody else took it away. */

@@ -2,7 +2,7 @@ import { isLeft, restoreLeftovers } from '../../src/xen/restore.ts';
 import { createXl } from '../../src/xen/xl.ts';
 import { UUID } from '../xen/stand-in.ts';
 import { drawFaults, FAULT_KINDS, FAULTS, type Fault, type FaultKind, schedule } from './faults.ts';
-import { capIsBackOrReported, capsWithinBounds, guestRuns, handsOff, isOwnCap, summaryIsTrue, suspensionOf } from './oracle.ts';
+import { capIsBackOrReported, capsWithinBounds, guestRuns, handsOff, inForce, summaryIsTrue, suspensionOf } from './oracle.ts';
 import { SimProcess } from './process.ts';
 import { Rng } from './rng.ts';
 import { SETTINGS } from './settings.ts';
@@ -168,11 +168,11 @@ async function nextStart(world: World): Promise<string[]> {
   process.end();
   for (const o of outcomes ?? []) world.note(`next start: ${o.verdict}: ${o.text}`);
   if (outcomes === undefined) return ['the next start never ended'];
-  const domain = world.xen.byUuid(UUID);
-  if (domain === undefined || isOwnCap(world, domain.cap)) return [];
+  const left = inForce(world);
+  if (left === undefined) return [];
   return outcomes.some(isLeft) || world.disk.names(STATE).some((name) => name.endsWith('.corrupt'))
     ? []
-    : [`the cap is ${domain.cap} even after the next start, and nothing says so`];
+    : [`${left} even after the next start, and nothing says so`];
 }
 
 /** Faults have stopped: it converges as it would have. */
@@ -190,7 +190,9 @@ async function nextMigration(world: World, violations: string[]): Promise<Outcom
   const outcome = xthrottle.summaries[0]?.outcome ?? 'no verdict';
   const expected = await expectedOf(setting);
   if (ours && !expected.has(outcome)) violations.push(`next migration: ${outcome}, it would have been ${[...expected].join(' or ')}`);
-  violations.push(...capIsBackOrReported(world, [xthrottle]).violations, ...suspensionOf(world, xthrottle).violations);
+  violations.push(...capIsBackOrReported(world, [xthrottle]).violations);
+  // A cap that was lost, and reported, is this migration's original.
+  if (ours) violations.push(...suspensionOf(world, xthrottle).violations);
   return outcome;
 }
 

@@ -23,6 +23,8 @@ const KINDS: readonly Setting[] = [
   { ...busy, controller: 'proportional', guest: { ...busy.guest, hotPages: 3000 } },
   { ...busy, controller: 'working-set', guest: { ...busy.guest, pagesPerSecond: 8000 } },
   { ...busy, controller: 'working-set', capOriginal: 60 },
+  { ...busy, tsliceMs: 5 },
+  { ...busy, tsliceMs: 5, capOriginal: 60, peek: false, controller: 'proportional' },
   hopeless,
   { ...hopeless, onMiss: 'proceed' },
 ];

@@ -31,6 +31,8 @@ export interface Setting {
   readonly targetMs: number;
   readonly peek: boolean;
   readonly controller: string;
+  /** A shorter timeslice is asked for; the pool's own is 30 ms. */
+  readonly tsliceMs?: number;
 }
 
 interface Listener {

@@ -27,7 +27,8 @@ export interface CapChangeSeen {
   readonly to: number;
 }
 
-/** Names for the program of a process that is not there; never a real one. */
+/** A call that sets says nothing when it has done so: nothing at all is no rubbish there. */
+const RUBBISH: readonly string[] = ['\u0000\u001b[2J{{{', '[{"domid": 1, "config', 'Name ID\n vm1 x 3 0\n', '[]\n', 'null'];
 const EMFILE: ProgramEnd = { stdout: '', stderr: '', code: 'EMFILE' };
 /** How long an xl that no signal reaches stays in the hypervisor. */
 const STUCK_MS = 25_000;
@@ -100,7 +101,7 @@ export class SimXen {
 
   #start(by: SimProcess, args: readonly string[]): Program {
     const { trouble } = this;
-    const isSet = args.includes('-c') && args[0] !== 'list';
+    const isSet = args.includes('-t') || (args.includes('-c') && args[0] !== 'list');
     const now = trouble.setsOnly && !isSet ? undefined : trouble.xl;
     const slowMs = trouble.setsOnly && !isSet ? 0 : trouble.slowMs;
     if (now !== undefined || slowMs > 0) this.troubled++;
@@ -122,7 +123,7 @@ export class SimXen {
       if (now === 'rubbish')
         return {
           exitCode: 0,
-          stdout: this.#rng.pick(['', '\u0000\u001b[2J{{{', '[{"domid": 1, "config', 'Name ID\n vm1 x 3 0\n']),
+          stdout: this.#rng.pick(isSet ? RUBBISH : [...RUBBISH, '']),
           stderr: '',
         };
       const { code, stdout, stderr } = this.#watched(by, () => answer(args, this.state));
@@ -147,7 +148,7 @@ export class SimXen {
       });
     if (dies === 'after') by.end();
     const who = new SimProcess('xl', this.#time);
-    if (isSet && now !== 'cannot-start') this.#setting.set(who, Number(args[args.indexOf('-d') + 1]));
+    if (args.includes('-d') && isSet && now !== 'cannot-start') this.#setting.set(who, Number(args[args.indexOf('-d') + 1]));
     this.onStarted(who);
     gone = () => who.end();
     return {

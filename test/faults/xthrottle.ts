@@ -130,6 +130,7 @@ export class SimXthrottle {
       xl,
       xenctrl: setting.peek ? xen.xenctrl(this.process) : undefined,
       directory: STATE,
+      ...(setting.tsliceMs === undefined ? {} : { tsliceMs: ms(setting.tsliceMs) }),
       note: (level, text) => {
         this.notes.push(text);
         this.#world.note(`${this.process.name} ${level}: ${text}`);

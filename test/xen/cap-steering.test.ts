@@ -185,8 +185,9 @@ describe('steering a cap', () => {
   });
   it('is not given up on a domain whose configuration xl cannot list just now', async () => {
     const { fake } = steered();
+    const stdout = JSON.stringify([{ domid: 0, config: { c_info: { name: 'Domain-0' } } }]);
     const xl: typeof fake.xl = async (args) =>
-      args.includes('-l') ? { ok: true, exitCode: 0, timedOut: false, stdout: '[]', stderr: '', tookMs: ms(1) } : fake.xl(args);
+      args.includes('-l') ? { ok: true, exitCode: 0, timedOut: false, stdout, stderr: '', tookMs: ms(1) } : fake.xl(args);
     expect(await isHere(xl, 24, UUID)).toBe(true);
     expect(await isHere(xl, 25, UUID)).toBe(false);
   });
@@ -332,5 +333,26 @@ describe('the lift for a suspension', () => {
     await lower;
     await steering.restore();
     expect(fake.domain().cap).toBe(0);
+  });
+});
+
+describe("a call of ours on its way when an admin's change is seen", () => {
+  it('does not outlast it: theirs is put back', async () => {
+    const { fake, steering } = steered(60);
+    await steering.claim();
+    await steering.set(capped(40));
+    let release: () => void = () => undefined;
+    fake.state.slow = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const late = steering.set(capped(30));
+    for (let i = 0; i < 2000 && !fake.sets().includes(30); i++) await new Promise((resolve) => setTimeout(resolve, 5));
+    fake.domain().cap = 77;
+    await steering.lookForOthers();
+    release();
+    expect(await late).toMatchObject({ result: 'skipped', error: expect.stringContaining('somebody else set the cap to 77 %') });
+    expect(fake.domain().cap).toBe(77);
+    expect(await steering.restore()).toMatchObject({ restored: true, capAfter: 77 });
+    expect(fake.domain().cap).toBe(77);
   });
 });

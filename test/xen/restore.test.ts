@@ -261,3 +261,41 @@ describe('a disk that cannot be read now', () => {
     expect(readdirSync(directory)).toEqual([`cap-${UUID}.json`]);
   });
 });
+
+describe('an answer of xl that is none', () => {
+  const rubbish = (fake: ReturnType<typeof fakeXl>, of: string, stdout: string) => ({
+    xl: async (args: readonly string[]) => {
+      const result = await fake.xl(args);
+      return args.join(' ').startsWith(of) ? { ...result, stdout } : result;
+    },
+  });
+  it.each(['[]', 'null', ''])('a list without domain 0 (%s) does not mean that the domain has gone', async (stdout) => {
+    await left();
+    const fake = at(20);
+    expect(await restore(fake, rubbish(fake, 'list -l', stdout))).toMatchObject([{ verdict: 'failed' }]);
+    expect(readdirSync(directory)).toHaveLength(1);
+  });
+  it('nor does a table without it', async () => {
+    await left({ domid: 99, uuid: 'd926f8f0-ce70-4649-b2c4-b6a282664893' });
+    const fake = at(20);
+    expect(await restore(fake, rubbish(fake, 'list -v', 'x'))).toMatchObject([{ verdict: 'failed' }]);
+    expect(await restore(fake)).toMatchObject([{ verdict: 'gone' }]);
+  });
+  it.each(['', 'what?'])('no timeslice in it (%j) does not mean that the pool has gone', async (stdout) => {
+    const owner = dead;
+    const entry: TsliceEntry = { v: 1, kind: 'tslice', pool: 'Pool-0', tsliceOriginalMs: 30, tslicesSetMs: [5], owner };
+    await createJournal(directory, undefined, owner).write(entry);
+    const fake = at(0, { tslice: 5 });
+    expect(await restore(fake, rubbish(fake, 'sched-credit -s', stdout))).toMatchObject([{ verdict: 'failed' }]);
+    expect(await restore(fake)).toMatchObject([{ verdict: 'restored' }]);
+    expect(fake.state.tslice).toBe(30);
+  });
+  it('a set that says something has not been done', async () => {
+    await left();
+    const fake = at(20);
+    const lying = {
+      xl: async (args: readonly string[]) => (args.includes('-c') ? { ...(await fake.xl(['info'])), stdout: 'rubbish' } : fake.xl(args)),
+    };
+    expect(await restore(fake, lying)).toMatchObject([{ verdict: 'failed', text: expect.stringContaining('answered') }]);
+  });
+});
