@@ -82,8 +82,10 @@ export interface GuestOptions {
   readonly workingSetMib?: number;
   /** Pages written per second with a whole pCPU. */
   readonly rate?: number;
-  readonly pattern?: 'seq' | 'rand' | 'hot';
+  readonly pattern?: 'seq' | 'rand' | 'hot' | 'bursts';
   readonly gapMs?: number;
+  /** Verifies all its pages each so many seconds (`MEM ok` on its console); 0: never. */
+  readonly checkSeconds?: number;
   readonly vcpus?: number;
   readonly type?: 'pvh' | 'pv' | 'hvm';
 }
@@ -132,9 +134,19 @@ export class Lab {
 
   /** Creates a guest that dirties memory, and waits until it does. */
   async guest(name: string, options: GuestOptions = {}): Promise<void> {
-    const o = { memMib: 128, workingSetMib: 32, rate: 3000, pattern: 'seq', gapMs: 100, vcpus: 1, type: 'pvh', ...options };
+    const o = {
+      memMib: 128,
+      workingSetMib: 32,
+      rate: 3000,
+      pattern: 'seq',
+      gapMs: 100,
+      checkSeconds: 0,
+      vcpus: 1,
+      type: 'pvh',
+      ...options,
+    };
     await this.must(
-      `domu ${name} mem=${o.memMib} ws=${o.workingSetMib} rate=${o.rate} pat=${o.pattern} gap=${o.gapMs} vcpus=${o.vcpus} type=${o.type}`,
+      `domu ${name} mem=${o.memMib} ws=${o.workingSetMib} rate=${o.rate} pat=${o.pattern} gap=${o.gapMs} check=${o.checkSeconds} vcpus=${o.vcpus} type=${o.type}`,
     );
   }
 

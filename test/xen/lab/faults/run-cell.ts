@@ -1,0 +1,120 @@
+import { type Lab, localLink } from '../lab.ts';
+import type { Cell } from './cells.ts';
+import { GUEST, type Injected, inject } from './inject.ts';
+import { type Found, find, uuidOf } from './oracle.ts';
+
+/** Not "none": so that neither a cap that was lost nor one that was left can be taken for it. */
+const OWN_CAP = 90;
+const NAME = 'vm1';
+const FAST_LINK = 40_000_000;
+
+/** What a cell left, by which it is judged. */
+export interface Facts {
+  readonly id: string;
+  readonly injected: Injected;
+  readonly found: Found;
+  readonly ownCap: number;
+  readonly domidBefore: number;
+  /** A half of the migration that is not the guest: it makes later migrations fail. */
+  readonly leftover: boolean;
+  readonly logDirty: 'off' | 'on' | 'unknown';
+  /** xthrottle told what to do about the one and the other. */
+  readonly saidLeftover: boolean;
+  readonly saidLogDirty: boolean;
+  /** Journal entries in xthrottle's state directory. */
+  readonly journal: number;
+  /** What was told was done, and it helped. */
+  readonly logDirtyAfterRestore?: 'off' | 'on';
+  readonly next: 'works' | 'works after what was said' | 'works after destroying what was left' | 'fails' | 'not tried';
+  readonly nextSaid?: string;
+  readonly after?: Found;
+}
+
+/** One cell in a booted lab, from a fresh guest to the migration after the fault. Throws when the lab itself fails. */
+export async function runCell(lab: Lab, cell: Cell): Promise<Facts> {
+  await sweep(lab);
+  await lab.guest(NAME, GUEST);
+  await lab.must(`xl sched-credit -d ${NAME} -c ${OWN_CAP}`);
+  const uuid = await uuidOf(lab, NAME);
+  const domidBefore = (await lab.domains())[NAME]?.domid ?? -1;
+  if (cell.deed === 'leftover') await lab.must(leaveHalf);
+  const injected = await inject(lab, NAME, cell);
+  await lab.must('rm -f /run/xthrottle-fill');
+  const found = await find(lab, NAME, uuid, OWN_CAP);
+  const here = found.running[0];
+  const facts = {
+    id: cell.id,
+    injected,
+    found,
+    ownCap: OWN_CAP,
+    domidBefore,
+    leftover: (await lab.domains())[`${NAME}--incoming`] !== undefined && here?.name !== `${NAME}--incoming`,
+    logDirty: here === undefined ? ('unknown' as const) : await logDirtyOf(lab, here.domid),
+    saidLeftover: /xl destroy .*--incoming/.test(said(injected)),
+    saidLogDirty: /--log-dirty/.test(said(injected)),
+    journal: Number(await lab.must('ls /var/lib/xthrottle 2>/dev/null | grep -c "\\.json$" || true')),
+  };
+  if (here === undefined || found.running.length > 1) return { ...facts, next: 'not tried' };
+  return { ...facts, ...(await followed(lab, cell, facts, uuid)) };
+}
+
+/** What xthrottle itself told, without what it passed on of xl's. */
+function said({ stderr, notes, summary }: Injected): string {
+  const own = stderr.split('\n').filter((line) => line.startsWith('xthrottle'));
+  return [...own, ...notes, summary?.reason ?? ''].join('\n');
+}
+
+/** Does what was told, and migrates again. */
+async function followed(
+  lab: Lab,
+  cell: Cell,
+  facts: Omit<Facts, 'next'>,
+  uuid: string,
+): Promise<Pick<Facts, 'next' | 'nextSaid' | 'after' | 'logDirtyAfterRestore'>> {
+  const domid = facts.found.running[0]?.domid ?? -1;
+  let logDirtyAfterRestore: Facts['logDirtyAfterRestore'];
+  if (facts.logDirty === 'on' && facts.saidLogDirty) {
+    await lab.sh(`xthrottle restore ${domid} --log-dirty`);
+    logDirtyAfterRestore = (await logDirtyOf(lab, domid)) === 'on' ? 'on' : 'off';
+  }
+  const again = () =>
+    cell.stock
+      ? lab.sh(`xl migrate -s '' ${NAME} '${localLink(FAST_LINK)}'`, 150_000)
+      : lab.migrate(NAME, { linkBytesPerSecond: FAST_LINK, args: '--observe --target-downtime 5s' });
+  let ran = await again();
+  let next: Facts['next'] = 'works';
+  const isDone = () => ran.code === 0 || (!cell.stock && ran.code === 3);
+  if (!isDone() && facts.leftover) {
+    await lab.sh(`xl destroy ${NAME}--incoming`);
+    const wasSaid = facts.saidLeftover || /xl destroy .*--incoming/.test(ran.stderr);
+    ran = await again();
+    next = wasSaid ? 'works after what was said' : 'works after destroying what was left';
+  }
+  return {
+    next: isDone() ? next : 'fails',
+    ...(isDone() ? {} : { nextSaid: ran.stderr.slice(-1500) }),
+    after: await find(lab, NAME, uuid, OWN_CAP),
+    ...(logDirtyAfterRestore === undefined ? {} : { logDirtyAfterRestore }),
+  };
+}
+
+const logDirtyOf = async (lab: Lab, domid: number): Promise<Facts['logDirty']> => {
+  try {
+    return (await lab.logsDirty(domid)) ? 'on' : 'off';
+  } catch {
+    // Xen's console ring may have turned over.
+    return 'unknown';
+  }
+};
+
+/** Nothing of an earlier cell is left, whatever it did. */
+async function sweep(lab: Lab): Promise<void> {
+  await lab.must(
+    'rm -f /run/xthrottle-fill; for p in $(pgrep -f "[g]uard-main.js|[r]elay/relay.js|[l]ibxl-save-helper|^[l]inkrate"); do kill -CONT $p; kill -KILL $p; done; true',
+  );
+  await lab.clear();
+  await lab.must('rm -rf /var/lib/xthrottle');
+}
+
+/** As a lost migration leaves it: paused, under the name that the receiver wants. */
+const leaveHalf = `sed 's/^name = .*/name = "${NAME}--incoming"/; s/^memory = .*/memory = 32/; s/^maxmem = .*/maxmem = 32/' /run/domu/${NAME}.cfg > /run/domu/half.cfg && xl create -p /run/domu/half.cfg`;
