@@ -4,7 +4,7 @@ import type { GoalOptions } from '../core/options.ts';
 import { type Ms, ms } from '../core/units.ts';
 import { preflight } from '../xen/domain.ts';
 import { openXenctrl, runningXenVersion } from '../xen/libxenctrl.ts';
-import { loadPair } from '../xen/pair-store.ts';
+import { loadPair, loadRate } from '../xen/pair-store.ts';
 import { probeDomain } from '../xen/probe.ts';
 import { findPolicy } from '../xen/relay/policy-channel.ts';
 import { createXl } from '../xen/xl.ts';
@@ -33,6 +33,7 @@ export async function watchXenDomain({ wanted, durationMs, signal, options, dest
       hint: 'xthrottle doctor',
     });
   }
+  const rate = destination === undefined ? undefined : await loadRate(destination);
   const { facts, scheduler, xlCallMs, tsliceMs, type } = domain;
   try {
     const probed = await probeDomain({ domain: facts, xenctrl: opened.xc, durationMs, signal, note: say });
@@ -62,6 +63,7 @@ export async function watchXenDomain({ wanted, durationMs, signal, options, dest
       },
       options,
       pair: await loadPair(destination ?? ''),
+      ...(rate === undefined ? {} : { rate }),
       notes,
       ...(released.result === 'failed' && probed.ended !== 'domain' ? { exit: 'capNotRestored' as const } : {}),
     };

@@ -25,9 +25,14 @@ const withOwnOptions = (args: Argv) =>
     .option('bandwidth', {
       type: 'string',
       requiresArg: true,
-      describe: "what the migration's stream gets (1Gbit/s, 110MB/s) [default: 1Gbit/s, or the scenario's link]",
+      describe:
+        "what the migration's stream gets (1Gbit/s, 110MB/s) [default: what earlier migrations --to HOST got, the scenario's link, else 1Gbit/s]",
     })
-    .option('to', { type: 'string', requiresArg: true, describe: 'a destination: what earlier migrations to it taught of its fixed costs' })
+    .option('to', {
+      type: 'string',
+      requiresArg: true,
+      describe: 'a destination: what earlier migrations to it taught of link and fixed costs',
+    })
     .option('scenario', {
       type: 'string',
       requiresArg: true,

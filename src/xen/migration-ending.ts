@@ -102,5 +102,5 @@ export function sampleOf(ending: Ending, seen: EndingReader, rate: BytesPerSecon
   if (ending.result !== 'migrated' || ending.downtimeSource !== 'handover' || ending.downtimeMs === undefined) return undefined;
   if (suspendLatencyMs === undefined || lastPages === undefined || rate === undefined) return undefined;
   const overhead = ending.downtimeMs - suspendLatencyMs - sendTime(lastPages, rate);
-  return { overheadMs: ms(Math.max(0, overhead)), suspendLatencyMs };
+  return { overheadMs: ms(Math.max(0, overhead)), suspendLatencyMs, bytesPerSecond: rate };
 }

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { between } from '../core/estimate.ts';
 import { DEFAULT_PAIR, type PairOverhead } from '../core/options.ts';
-import { type Ms, ms } from '../core/units.ts';
+import { type BytesPerSecond, bytesPerSecond, type Ms, ms } from '../core/units.ts';
 import { prepareStateDirectory, replaceFile, stateDirectory } from './journal.ts';
 
 /** What one migration showed of its pair of hosts. */
@@ -11,6 +11,8 @@ export interface PairSample {
   readonly overheadMs: Ms;
   /** Suspend passed on → the guest stands. */
   readonly suspendLatencyMs?: Ms;
+  /** What its stream got, in the last rounds. */
+  readonly bytesPerSecond?: BytesPerSecond;
 }
 
 /** Samples kept for a destination: old hosts and links are forgotten. */
@@ -22,6 +24,8 @@ const FILE = 'pairs.json';
 interface Stored {
   readonly overheadMs: readonly number[];
   readonly suspendLatencyMs: readonly number[];
+  /** Absent in what an earlier version wrote. */
+  readonly bytesPerSecond?: readonly number[];
 }
 
 /**
@@ -55,6 +59,12 @@ export async function loadPair(destination: string, directory: string = stateDir
   return estimatePair((await readStore(directory)).get(destination) ?? { overheadMs: [], suspendLatencyMs: [] });
 }
 
+/** The rate that migrations to `destination` got, their median; undefined before the first. Never throws. */
+export async function loadRate(destination: string, directory: string = stateDirectory()): Promise<BytesPerSecond | undefined> {
+  const rates = (await readStore(directory)).get(destination)?.bytesPerSecond ?? [];
+  return rates.length === 0 ? undefined : bytesPerSecond(median([...rates].sort((a, b) => a - b)));
+}
+
 /** Adds a sample. Throws when the state directory cannot be written: the caller says so and goes on. */
 export async function learnPair(destination: string, sample: PairSample, directory: string = stateDirectory()): Promise<void> {
   if (!Number.isFinite(sample.overheadMs)) return;
@@ -65,6 +75,7 @@ export async function learnPair(destination: string, sample: PairSample, directo
   const next: Stored = {
     overheadMs: keep(before.overheadMs, sample.overheadMs),
     suspendLatencyMs: keep(before.suspendLatencyMs, sample.suspendLatencyMs),
+    bytesPerSecond: keep(before.bytesPerSecond ?? [], sample.bytesPerSecond),
   };
   await prepareStateDirectory(directory);
   await replaceFile(directory, FILE, JSON.stringify({ v: 1, pairs: [...store.set(destination, next)] }));
@@ -86,7 +97,7 @@ async function readStore(directory: string): Promise<Map<string, Stored>> {
 
 function isStored(value: unknown): value is Stored {
   if (typeof value !== 'object' || value === null) return false;
-  const { overheadMs, suspendLatencyMs } = value as Readonly<Record<string, unknown>>;
+  const { overheadMs, suspendLatencyMs, bytesPerSecond = [] } = value as Readonly<Record<string, unknown>>;
   const numbers = (list: unknown) => Array.isArray(list) && list.every((n) => typeof n === 'number' && Number.isFinite(n) && n >= 0);
-  return numbers(overheadMs) && numbers(suspendLatencyMs);
+  return numbers(overheadMs) && numbers(suspendLatencyMs) && numbers(bytesPerSecond);
 }

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DEFAULT_PAIR } from '../../src/core/options.ts';
-import { ms } from '../../src/core/units.ts';
-import { estimatePair, learnPair, loadPair } from '../../src/xen/pair-store.ts';
+import { bytesPerSecond, ms } from '../../src/core/units.ts';
+import { estimatePair, learnPair, loadPair, loadRate } from '../../src/xen/pair-store.ts';
 
 let directory: string;
 beforeEach(() => {
@@ -24,6 +24,17 @@ describe('the fixed cost of a pair of hosts', () => {
     expect(overheadMs.low).toBeLessThan(400);
     expect(overheadMs.high).toBeGreaterThan(400);
     expect(await loadPair('c', directory)).toEqual(DEFAULT_PAIR);
+  });
+  it('learns the rate, too; a store of an earlier version has none', async () => {
+    expect(await loadRate('b', directory)).toBeUndefined();
+    await learnPair('b', { overheadMs: ms(400) }, directory);
+    expect(await loadRate('b', directory)).toBeUndefined();
+    for (const rate of [100e6, 900e6, 110e6])
+      await learnPair('b', { overheadMs: ms(400), bytesPerSecond: bytesPerSecond(rate) }, directory);
+    expect(await loadRate('b', directory)).toBe(110e6);
+    writeFileSync(join(directory, 'pairs.json'), JSON.stringify({ v: 1, pairs: [['old', { overheadMs: [30], suspendLatencyMs: [5] }]] }));
+    expect(await loadRate('old', directory)).toBeUndefined();
+    expect((await loadPair('old', directory)).overheadMs.value).toBe(30);
   });
   it('forgets old hosts: only the last sixteen count', async () => {
     for (let i = 0; i < 16; i++) await learnPair('b', { overheadMs: ms(1000) }, directory);
