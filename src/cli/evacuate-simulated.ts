@@ -7,7 +7,6 @@ import { showBytesRate, showSeconds } from '../view/human.ts';
 import type { EvacuateArguments } from './evacuate.ts';
 import { evacuationGoal } from './evacuation-goal.ts';
 import { loadController } from './load-controller.ts';
-import { goalOptionsOf } from './options.ts';
 import { parseWhole } from './quantities.ts';
 
 const GUESTS_MAX = 100;
@@ -22,9 +21,8 @@ export async function evacuateSimulated(argv: EvacuateArguments, count: string):
   const seed = parseWhole('--seed', argv.seed, 0, 2 ** 31 - 1);
   const controller = await loadController(argv.controller);
   const host = drawHost(seed, guests);
-  const asked = evacuationGoal(argv);
-  const { deadlineMs: _, ...goal } = goalOptionsOf(argv, TARGET);
-  const evacuation = { link: host.link, ...asked.evacuation, targetDowntimeMs: goal.targetDowntimeMs };
+  const { goal, evacuation: asked } = evacuationGoal(argv, TARGET);
+  const evacuation = { link: host.link, ...asked };
   const options = { host, seed, controller, goal, evacuation, probed: argv.probe !== 'off' };
   const run = simulateEvacuation(options);
   const best = clairvoyant({ ...options, orders: ORDERS });

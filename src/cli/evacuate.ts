@@ -53,7 +53,7 @@ const withOwnOptions = (args: Argv) =>
       type: 'string',
       requiresArg: true,
       default: '2',
-      describe: 'tries for a guest that missed; later ones alone and steep',
+      describe: 'tries for a guest that missed; later ones alone, with more rounds',
     })
     .option('deny', {
       type: 'string',
@@ -74,6 +74,19 @@ const withOwnOptions = (args: Argv) =>
 
 const builder = (args: Argv) =>
   withTelemetryOptions(withOutputOptions(withBalloonOption(withTsliceOption(withGoalOptions(withOwnOptions(args))))))
+    .option('profile', {
+      choices: ['progressive', 'steep', 'gradual'],
+      requiresArg: true,
+      default: 'steep',
+      group: 'Control:',
+      describe: 'how fast the cap may come down; straight to the floor takes the least time',
+    })
+    .option('max-rounds', {
+      type: 'string',
+      requiresArg: true,
+      group: 'Target and bounds:',
+      describe: 'at most so many live rounds, twice as many in a later try [default: 8]',
+    })
     .describe('deadline', 'whatever has not left by then, from the start of the evacuation, stays here')
     .example('$0 evacuate host2 --dry-run --bandwidth 10Gbit/s', 'who would leave when, and who could not')
     .example('$0 evacuate host2 --deadline 30m --target-downtime 300ms', 'drain this host within half an hour')

@@ -1,7 +1,7 @@
 import type { GoalOptions } from '../core/options.ts';
 import { floorFor } from '../core/stall.ts';
 import { ms } from '../core/units.ts';
-import type { EvacuationOptions, Order } from '../evacuate/plan.ts';
+import { type EvacuationOptions, type Order, ROUNDS_EVACUATION } from '../evacuate/plan.ts';
 import type { EvacuateArguments } from './evacuate.ts';
 import { goalOptionsOf } from './options.ts';
 import { parseBandwidth, parseWhole } from './quantities.ts';
@@ -12,8 +12,11 @@ const TRIES_MAX = 5;
 const TSLICE_MS = ms(30);
 
 /** What the arguments ask of every migration, and of all together. Throws XthrottleError('usage'). */
-export function evacuationGoal(argv: EvacuateArguments): { readonly goal: GoalOptions; readonly evacuation: EvacuationOptions } {
-  const { deadlineMs, ...goal } = goalOptionsOf(argv);
+export function evacuationGoal(
+  argv: EvacuateArguments,
+  otherwise?: Pick<GoalOptions, 'targetDowntimeMs'>,
+): { readonly goal: GoalOptions; readonly evacuation: EvacuationOptions } {
+  const { deadlineMs, ...goal } = goalOptionsOf(argv, otherwise);
   const stall = goal.maxStallMs ?? goal.targetDowntimeMs;
   const evacuation = {
     order: argv.order as Order,
@@ -24,5 +27,5 @@ export function evacuationGoal(argv: EvacuateArguments): { readonly goal: GoalOp
     ...(argv.bandwidth === undefined ? {} : { link: parseBandwidth('--bandwidth', argv.bandwidth) }),
     ...(deadlineMs === undefined ? {} : { deadlineMs }),
   };
-  return { goal, evacuation };
+  return { goal: { maxRounds: ROUNDS_EVACUATION, ...goal }, evacuation };
 }

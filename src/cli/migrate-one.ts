@@ -131,7 +131,7 @@ function watching(output: Output): { readonly output: Output; bestDowntimeMs(): 
   let best: number | undefined;
   const hear = (record: MigrationRecord): void => {
     if (record.type !== 'decision' || (record.decision.action !== 'abort' && record.decision.action !== 'deny')) return;
-    best = record.decision.reason.code === 'infeasible' ? record.decision.forecast?.bestDowntimeMs : undefined;
+    best = record.decision.forecast?.feasible === false ? record.decision.forecast.bestDowntimeMs : undefined;
   };
   const sink: RecordSink = {
     write: (record) => {

@@ -8,6 +8,7 @@ import {
   type Attempt,
   type Evacuation,
   ended,
+  harder,
   isOver,
   leftAll,
   newEvacuation,
@@ -201,8 +202,7 @@ class Drain {
     for (const other of this.#running.values()) other.shared = true;
     this.#running.set(uuid, mine);
     const options: GoalOptions = {
-      ...goal,
-      ...(hard ? { profile: 'steep' as const } : {}),
+      ...(hard ? harder(goal) : goal),
       ...(leftMs === undefined ? {} : { deadlineMs: ms(Math.max(1, leftMs)) }),
     };
     void migrateOne(migrator, uuid, options).then(async ({ attempt, notRestored }) => {

@@ -1,5 +1,6 @@
-import { type BytesPerSecond, bytesPerSecond, type Ms, ms } from '../core/units.ts';
-import type { Candidate, Prediction, PredictOptions } from './candidate.ts';
+import type { GoalOptions } from '../core/options.ts';
+import { type BytesPerSecond, bytesPerSecond, type Ms, ms, pageRate } from '../core/units.ts';
+import type { Candidate, PredictOptions } from './candidate.ts';
 import { leastDowntime, predict } from './predict.ts';
 
 export type Order = 'auto' | 'smallest' | 'largest' | 'quietest' | 'listed';
@@ -53,10 +54,20 @@ export interface Evacuation {
   readonly streamRate?: BytesPerSecond;
 }
 
+/** Rounds where time counts: a guest that needs more holds up all others. */
+export const ROUNDS_EVACUATION = 8;
+
+/** The goal of another try: twice the rounds, straight to the floor. */
+export const harder = (goal: GoalOptions): GoalOptions => ({
+  ...goal,
+  profile: 'steep',
+  maxRounds: 2 * (goal.maxRounds ?? ROUNDS_EVACUATION),
+});
+
 /** Starts this guest now. */
 export interface Start {
   readonly uuid: string;
-  /** With the link for itself, and straight to the floor. */
+  /** With the link for itself, and more rounds. */
   readonly hard: boolean;
 }
 
@@ -116,26 +127,31 @@ const hasMissed = ({ attempts }: Entry): boolean => attempts.some(({ result }) =
 
 /**
  * Those that wait, in the order in which they are to leave: what has missed already comes last, with the link for itself. `auto`: several at
- * a time the largest first, so that none is left alone at the end; one at a time the quickest first, so that most are away when time is short.
+ * a time the largest first, so that none is left alone at the end; one at a time the quickest first, so that most are away when time is short;
+ * who may not make it at all after the others; and before the rate is known the calm ones, from which it is learned best.
  */
 export function inOrder(evacuation: Evacuation): readonly Entry[] {
   const outline = outlineOf(evacuation);
   const { order } = evacuation.options;
   const waiting = evacuation.entries.filter(({ status }) => status === 'waiting');
-  const cost = new Map<Entry, number>(
-    waiting.map((entry) => [entry, costOf(entry.candidate, predict(entry.candidate, outline), order, lanesOf(evacuation))]),
+  const isDoubtful = ({ candidate }: Entry): boolean =>
+    order === 'auto' && (leastDowntime(candidate, outline) ?? 0) > evacuation.options.targetDowntimeMs;
+  const keys = new Map<Entry, readonly [number, number]>(
+    waiting.map((entry) => [entry, [hasMissed(entry) ? 2 : isDoubtful(entry) ? 1 : 0, costOf(entry.candidate, evacuation, outline)]]),
   );
+  const key = (entry: Entry, at: 0 | 1): number => keys.get(entry)?.[at] ?? 0;
   return waiting
     .map((entry, at) => ({ entry, at }))
-    .sort(
-      (a, b) =>
-        Number(hasMissed(a.entry)) - Number(hasMissed(b.entry)) || (cost.get(a.entry) ?? 0) - (cost.get(b.entry) ?? 0) || a.at - b.at,
-    )
+    .sort((a, b) => key(a.entry, 0) - key(b.entry, 0) || key(a.entry, 1) - key(b.entry, 1) || a.at - b.at)
     .map(({ entry }) => entry);
 }
 
-function costOf({ memoryPages, dirty }: Candidate, { timeMs }: Prediction, order: Order, lanes: number): number {
-  switch (order) {
+/** How much a guest that writes as fast as its stream sends is put behind, before the rate is known: as if it took so many times as long. */
+const LOAD_WEIGHT = 4;
+
+function costOf(candidate: Candidate, evacuation: Evacuation, outline: PredictOptions): number {
+  const { memoryPages, dirty } = candidate;
+  switch (evacuation.options.order) {
     case 'listed':
       return 0;
     case 'smallest':
@@ -144,8 +160,12 @@ function costOf({ memoryPages, dirty }: Candidate, { timeMs }: Prediction, order
       return -memoryPages;
     case 'quietest':
       return dirty?.pagesPerSecond ?? Number.MAX_SAFE_INTEGER;
-    case 'auto':
-      return lanes > 1 ? -timeMs : timeMs;
+    case 'auto': {
+      const { timeMs } = predict(candidate, outline);
+      if (lanesOf(evacuation) > 1) return -timeMs;
+      const load = evacuation.streamRate === undefined ? (dirty?.pagesPerSecond ?? 0) / pageRate(outline.rate) : 0;
+      return timeMs * (1 + LOAD_WEIGHT * load);
+    }
   }
 }
 

@@ -9,9 +9,11 @@ import {
   type Evacuation,
   type EvacuationOptions,
   ended,
+  harder,
   isOver,
   newEvacuation,
   nextStarts,
+  type Start,
   started,
   withoutDoomed,
 } from '../evacuate/plan.ts';
@@ -31,6 +33,8 @@ export interface SimulatedEvacuationOptions {
   readonly evacuation: EvacuationOptions;
   /** Which guests, in which order they are listed; default: all. */
   readonly guests?: readonly number[];
+  /** Of those, which get the harder try at once. */
+  readonly hardGuests?: readonly number[];
   /** The plan knows how they write, as a probe would have told. */
   readonly probed?: boolean;
   /** Sees the state after each change. */
@@ -78,7 +82,7 @@ interface Running {
 
 /** Drains a host in virtual time: the planner's own decisions, the controllers' own, one link for all. */
 export function simulateEvacuation(options: SimulatedEvacuationOptions): SimulatedEvacuation {
-  const { host, seed } = options;
+  const { host } = options;
   const guests = options.guests ?? host.scenarios.map((_, i) => i);
   const indexOf = new Map(guests.map((index) => [uuidOf(index), index]));
   const candidates = guests.map((index) => candidateOf(host.scenarios[index] as NamedScenario, index, options.probed === true));
@@ -93,7 +97,16 @@ export function simulateEvacuation(options: SimulatedEvacuationOptions): Simulat
   const begin = (): void => {
     for (const { uuid, hard } of nextStarts(evacuation)) {
       const index = indexOf.get(uuid) as number;
-      running = [...running, start(host.scenarios[index] as NamedScenario, index, uuid, hard, seed, nowMs, options)];
+      running = [
+        ...running,
+        start(
+          host.scenarios[index] as NamedScenario,
+          index,
+          { uuid, hard: hard || options.hardGuests?.includes(index) === true },
+          nowMs,
+          options,
+        ),
+      ];
       change(started(evacuation, uuid));
     }
   };
@@ -127,18 +140,10 @@ export function simulateEvacuation(options: SimulatedEvacuationOptions): Simulat
 const uuidOf = (index: number): string => `guest-${index}`;
 const timeOf = (one: Running): number => (one.stage === 'live' ? one.zeroMs + one.world.atMs : one.untilMs);
 
-function start(
-  scenario: NamedScenario,
-  index: number,
-  uuid: string,
-  hard: boolean,
-  seed: number,
-  nowMs: number,
-  options: SimulatedEvacuationOptions,
-): Running {
+function start(scenario: NamedScenario, index: number, { uuid, hard }: Start, nowMs: number, options: SimulatedEvacuationOptions): Running {
   const stream = new Stream();
-  const world = new World(scenario, seed + index, { index, link: stream });
-  const asked = hard ? { ...options.goal, profile: 'steep' as const } : options.goal;
+  const world = new World(scenario, options.seed + index, { index, link: stream });
+  const asked = hard ? harder(options.goal) : options.goal;
   const goal = goalFor(asked, world.domain, world.capabilities, learnedPair(scenario));
   const steps = stepper(options.controller, goal);
   const untilMs = nowMs + START_MS;
@@ -166,7 +171,7 @@ function advance(one: Running): boolean {
   const { decision } = one.step;
   if (decision.action === 'abort' || decision.action === 'deny') {
     one.reason = decision.reason.text;
-    one.bestDowntimeMs = decision.reason.code === 'infeasible' ? decision.forecast?.bestDowntimeMs : undefined;
+    one.bestDowntimeMs = decision.forecast?.feasible === false ? decision.forecast.bestDowntimeMs : undefined;
   }
   one.world.apply(decision);
   return true;
@@ -233,11 +238,16 @@ export function clairvoyant(
 ): Clairvoyant {
   const { host, evacuation } = options;
   const once: EvacuationOptions = { ...evacuation, order: 'listed', parallel: 1, tries: 1 };
+  const alone = (index: number, hardGuests: readonly number[]) => {
+    const run = simulateEvacuation({ ...options, probed: false, evacuation: once, guests: [index], hardGuests });
+    return { index, run, hard: hardGuests.length > 0, moves: run.evacuation.entries[0]?.status === 'moved' };
+  };
   const solo = host.scenarios.map((_, index) => {
-    const run = simulateEvacuation({ ...options, probed: false, evacuation: once, guests: [index] });
-    return { index, run, moves: run.evacuation.entries[0]?.status === 'moved' };
+    const first = alone(index, []);
+    return first.moves ? first : alone(index, [index]);
   });
   const movable = solo.filter(({ moves }) => moves);
+  const hardGuests = movable.filter(({ hard }) => hard).map(({ index }) => index);
   const ascending = [...movable].sort((a, b) => a.run.totalSeconds - b.run.totalSeconds).map(({ index }) => index);
   const around = (START_MS + HAND_OVER_MS) / 1000;
   const least = movable.reduce((sum, { run }) => sum + run.bytes, 0) / host.link;
@@ -247,7 +257,7 @@ export function clairvoyant(
   for (let k = 0; k < options.orders; k++) {
     const guests = k === 0 ? [...ascending].reverse() : k === 1 ? ascending : shuffled(ascending, options.seed, k);
     for (const lanes of new Set([full, full + 1])) {
-      const run = simulateEvacuation({ ...options, probed: false, evacuation: { ...once, parallel: lanes }, guests });
+      const run = simulateEvacuation({ ...options, probed: false, evacuation: { ...once, parallel: lanes }, guests, hardGuests });
       if (run.evacuation.entries.every(({ status }) => status === 'moved') && run.totalSeconds < best.totalSeconds)
         best = { totalSeconds: run.totalSeconds, lanes };
     }
