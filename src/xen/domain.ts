@@ -51,20 +51,17 @@ export function timedXl(run: RunXl): TimedXl {
   };
 }
 
+/** All domains of this host that xl can list. Throws XthrottleError('noXl') without xl, root or Xen. */
+export const listDomains = async (xl: RunXl): Promise<readonly DomainConfig[]> => parseDomains(await xlOutput(xl, ['list', '-l']));
+
 /**
- * All domains of this host. Throws XthrottleError('noXl') without xl, root or Xen, and 'unexpected' where the list cannot be all: domain 0
- * is always in it. A domain that is missing from a list that is none has not gone.
+ * All domains of this host, as a table. Throws XthrottleError as xl does, and 'unexpected' where the table is none: domain 0 is always in
+ * it, and a domain that is missing from rubbish has not gone.
  */
-export const listDomains = async (xl: RunXl): Promise<readonly DomainConfig[]> =>
-  whole(parseDomains(await xlOutput(xl, ['list', '-l'])), 'xl list -l');
-
-/** The same as a table. */
-export const listRows = async (xl: RunXl): Promise<readonly DomainRow[]> =>
-  whole(parseDomainRows(await xlOutput(xl, ['list', '-v'])), 'xl list -v');
-
-function whole<T extends { readonly domid: number }>(domains: readonly T[], command: string): readonly T[] {
-  if (domains.some(({ domid }) => domid === 0)) return domains;
-  throw new XthrottleError('unexpected', `${command} does not list domain 0`, { hint: 'XTHROTTLE_XL must name the xl of the running Xen' });
+export async function listRows(xl: RunXl): Promise<readonly DomainRow[]> {
+  const rows = parseDomainRows(await xlOutput(xl, ['list', '-v']));
+  if (rows.some(({ domid }) => domid === 0)) return rows;
+  throw new XthrottleError('unexpected', 'xl list -v does not list domain 0', { hint: 'XTHROTTLE_XL must name the xl of the running Xen' });
 }
 
 /**

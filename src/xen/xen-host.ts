@@ -1,21 +1,21 @@
 import { EMPTY, from, mergeMap, type Observable } from 'rxjs';
 import { messageOf, XthrottleError } from '../core/errors.ts';
 import { type Ms, ms } from '../core/units.ts';
-import type { Host, RestoreResult } from '../host.ts';
+import type { Host } from '../host.ts';
 import { createActuator } from './cap-actuator.ts';
 import { isCapping } from './cap-calls.ts';
 import { capCallsUnderWay } from './cap-calls-under-way.ts';
 import { type CapSteering, steerCap } from './cap-steering.ts';
-import { describeDomain, isHere, listDomains, TSLICE_DEFAULT_MS, timedXl, type XenDomain } from './domain.ts';
+import { describeDomain, isHere, TSLICE_DEFAULT_MS, timedXl, type XenDomain } from './domain.ts';
 import { type Guard, type GuardOptions, startGuard } from './guard.ts';
 import { createJournal, type Journal, type JournalFs, readJournals, stateDirectory } from './journal.ts';
-import type { CapEntry } from './journal-entry.ts';
 import type { Xenctrl } from './libxenctrl.ts';
 import type { MigrateJob } from './migrate-job.ts';
 import { isAlive, type Owner, sameOwner, thisProcess } from './owner.ts';
 import { parseDomains } from './parse-domains.ts';
+import { reborn } from './reborn.ts';
 import { listen, type RelayServer, type RelaySession } from './relay/server.ts';
-import { type RestoreOptions, type RestoreOutcome, restoreCapEntry, restoreLeftovers } from './restore.ts';
+import { type RestoreOptions, type RestoreOutcome, restoreLeftovers } from './restore.ts';
 import { ownTslice, type TsliceHold, type TsliceKeeper, tsliceKeeper } from './tslice.ts';
 import { type CapChange, createXenMigration, type XenMigration } from './xen-migration.ts';
 import { printable, type RunXl, xlOutput } from './xl-errors.ts';
@@ -72,7 +72,6 @@ const STOCK_ROUNDS = 5;
 const LIFT_LIBRARY_MS = ms(4);
 const LEFT_POLL_MS = 500;
 const LEFT_POLLS = 30;
-const REBORN_POLLS = 10;
 
 /** Puts back what dead processes left, and listens for relays. Throws XthrottleError as `listen` and xl do. */
 export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
@@ -296,26 +295,6 @@ async function steeringOf(
   };
   context.steered.set(uuid, kept);
   return { steering: kept };
-}
-
-/**
- * A rebooted domain carries the cap that it had when it went. undefined when none of that UUID comes. Throws XthrottleError while xl does
- * not tell.
- */
-async function reborn(xl: RunXl, entry: CapEntry): Promise<RestoreResult | undefined> {
-  for (let poll = 1; ; poll++) {
-    const domains = await listDomains(xl).catch((error: unknown) => {
-      if (poll >= REBORN_POLLS) throw error;
-    });
-    if (domains?.some((domain) => domain.uuid === entry.uuid)) {
-      // Our own entry, not the file's: that may be spoilt by now.
-      const outcome = await restoreCapEntry(entry, xl);
-      if (outcome.verdict !== 'failed') return { restored: true, capAfter: outcome.after };
-      return { restored: false, capAfter: null, hint: `${outcome.text}; ${outcome.hint ?? 'xthrottle restore'}` };
-    }
-    if (poll >= REBORN_POLLS) return undefined;
-    await new Promise((resolve) => setTimeout(resolve, LEFT_POLL_MS));
-  }
 }
 
 /** Whether the domain is gone from this host; undefined when xl does not answer. xl and libvirt destroy the source after the hand-over. */

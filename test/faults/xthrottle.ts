@@ -11,6 +11,7 @@ import { steerCap } from '../../src/xen/cap-steering.ts';
 import { describeDomain, isHere, listDomains, preflight, timedXl } from '../../src/xen/domain.ts';
 import type { Guard } from '../../src/xen/guard.ts';
 import { createJournal, type JournalFs } from '../../src/xen/journal.ts';
+import { reborn } from '../../src/xen/reborn.ts';
 import { type RestoreOutcome, restoreLeftovers } from '../../src/xen/restore.ts';
 import { openXenHost, type XenHost } from '../../src/xen/xen-host.ts';
 import type { XenMigration } from '../../src/xen/xen-migration.ts';
@@ -97,8 +98,10 @@ export class SimXthrottle {
       scheduler: 'credit',
       isHere: () => isHere(xl, facts.domid, facts.uuid),
       guarded: async () => undefined,
+      reborn: (entry) => reborn(xl, entry),
       onLowered: () => undefined,
       onChanged: () => undefined,
+      lives,
       owner: this.process.owner,
     });
     const refused = await steering.claim();
