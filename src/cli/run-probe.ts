@@ -137,7 +137,7 @@ function report(
 /** What the figures do not say by themselves. */
 function caveats(findings: ProbeFindings, { rounds }: Rehearsal): readonly string[] {
   const longest = Math.max(0, ...rounds.map(({ timeMs }) => timeMs));
-  if (longest <= 1.5 * findings.durationMs) return [];
+  if (findings.workingSet.levelledOff || longest <= 1.5 * findings.durationMs) return [];
   return [
     `the longest round lasts ${Math.round(longest / 1000)} s, the guest was watched for ${Math.round(findings.durationMs / 1000)} s: beyond that its curve is carried on by its slope (--duration)`,
   ];
