@@ -1,0 +1,62 @@
+import type { GuestOptions } from '../lab.ts';
+
+/** What the guest does. Its rate is that of a whole pCPU: some half more than the slower link sends. */
+export interface Writer extends GuestOptions {
+  readonly memMib: number;
+  readonly workingSetMib: number;
+  readonly rate: number;
+  readonly pattern: 'seq' | 'rand' | 'hot' | 'bursts';
+}
+
+const BUSY = { memMib: 96, workingSetMib: 24, rate: 2500 } as const;
+
+/** `idle` is no contender: what the same link costs a guest that writes next to nothing. */
+export const WRITERS: Readonly<Record<string, Writer>> = {
+  idle: { memMib: 96, workingSetMib: 1, rate: 1, pattern: 'seq' },
+  seq: { ...BUSY, pattern: 'seq' },
+  rand: { ...BUSY, pattern: 'rand' },
+  // 10 % of the pages get 90 % of the writes.
+  hot: { ...BUSY, pattern: 'hot' },
+  // seq for two seconds, nothing for two seconds, round and round.
+  bursts: { ...BUSY, pattern: 'bursts' },
+};
+
+export const LINKS_BYTES_PER_SECOND = [8_000_000, 4_000_000] as const;
+/** `stock` is observed only. */
+export const CONTROLLERS = ['stock', 'step-down', 'auto-converge', 'working-set'] as const;
+export type ControllerName = (typeof CONTROLLERS)[number];
+
+/** The case of the project's facts, here on one host: stock stops it for ten seconds. */
+const SLOW_BYTES_PER_SECOND = 2_000_000;
+const SLOW: Readonly<Record<string, Writer>> = {
+  '16mbit': { memMib: 96, workingSetMib: 16, rate: 1500, pattern: 'seq' },
+};
+
+export interface Cell {
+  readonly id: string;
+  readonly writerName: string;
+  readonly writer: Writer;
+  readonly linkBytesPerSecond: number;
+  readonly controller: ControllerName;
+}
+
+const cellsOf = (writerName: string, writer: Writer, linkBytesPerSecond: number, controllers: readonly ControllerName[]): readonly Cell[] =>
+  controllers.map((controller) => ({
+    id: `${writerName}, ${linkBytesPerSecond / 1e6} MB/s, ${controller}`,
+    writerName,
+    writer,
+    linkBytesPerSecond,
+    controller,
+  }));
+
+/** In this order, so that a run that is cut short has whole rows. */
+export const cells: readonly Cell[] = [
+  ...LINKS_BYTES_PER_SECOND.flatMap((link) =>
+    Object.entries(WRITERS).flatMap(([name, writer]) => cellsOf(name, writer, link, name === 'idle' ? ['stock'] : CONTROLLERS)),
+  ),
+  ...cellsOf('idle', WRITERS['idle'] as Writer, SLOW_BYTES_PER_SECOND, ['stock']),
+  ...Object.entries(SLOW).flatMap(([name, writer]) => cellsOf(name, writer, SLOW_BYTES_PER_SECOND, ['stock', 'working-set'])),
+];
+
+/** At most five minutes: one writer, one link. */
+export const QUICK: readonly string[] = ['idle, 8 MB/s, stock', 'seq, 8 MB/s, stock', 'seq, 8 MB/s, step-down', 'seq, 8 MB/s, working-set'];

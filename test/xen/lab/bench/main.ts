@@ -1,0 +1,79 @@
+/** Controllers compared on real Xen: `npm run bench:xen`; the lab must be able to run here (see ../README.md). */
+import { parseArgs } from 'node:util';
+import { messageOf } from '../../../../src/core/errors.ts';
+import { Lab, prepareLab, whyNoLab } from '../lab.ts';
+import { intoFile, Results } from '../results.ts';
+import { type Cell, cells, QUICK } from './cells.ts';
+import { type Measured, measure } from './measure.ts';
+import { lineOf, markdownOf } from './table.ts';
+
+const USAGE = `npm run bench:xen -- [--quick] [--only PATTERN] [--minutes N] [--again] [--json FILE] [--markdown FILE] [--list]
+Boots real Xen in QEMU and migrates guests of several kinds over two links, as stock and under three controllers, measured by the guest's
+own clock; beside it the simulated host on the same parameters. Cells done at this commit are skipped.
+  --quick     a sample of at most five minutes
+  --only      those whose name matches this regular expression
+  --minutes   begin no further cell after so long; 0: only the table of what was run before
+  --again     also those that are done at this commit
+  --json      where results are kept [default: node_modules/.cache/bench-xen.json]
+  --markdown  put the table into this file, between its marks
+  --list      name the cells, and whether they are done`;
+const MARKS = ['<!-- bench:xen begin -->', '<!-- bench:xen end -->'] as const;
+
+const { values } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
+    minutes: { type: 'string', default: '1000000' },
+    again: { type: 'boolean', default: false },
+    json: { type: 'string', default: 'node_modules/.cache/bench-xen.json' },
+    markdown: { type: 'string' },
+    list: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false, short: 'h' },
+  },
+});
+
+/** Returns false when a cell could not be measured. */
+async function run(wanted: readonly Cell[], results: Results<Measured>): Promise<boolean> {
+  const until = Date.now() + Number(values.minutes) * 60_000;
+  const lab = new Lab(Number(process.env['PORT'] ?? 2222));
+  let isWhole = true;
+  prepareLab();
+  await lab.boot();
+  try {
+    await lab.deploy();
+    for (const cell of wanted) {
+      if (Date.now() > until) break;
+      try {
+        const measured = await measure(lab, cell);
+        results.add(measured);
+        console.log(lineOf(measured));
+      } catch (error) {
+        isWhole = false;
+        console.error(`${cell.id}: not measured: ${messageOf(error)}`);
+      }
+    }
+  } finally {
+    await lab.stop();
+  }
+  return isWhole;
+}
+
+if (values.help) console.log(USAGE);
+else {
+  const results = new Results<Measured>(values.json);
+  const pattern = new RegExp(values.only);
+  const asked = cells.filter(({ id }) => pattern.test(id) && (!values.quick || QUICK.includes(id)));
+  if (values.list)
+    for (const { id } of asked) console.log(`${results.isDone(id) ? 'done' : results.get(id) === undefined ? '    ' : 'old '} ${id}`);
+  else {
+    const wanted = Number(values.minutes) === 0 ? [] : asked.filter(({ id }) => values.again || !results.isDone(id));
+    const why = wanted.length === 0 ? undefined : whyNoLab();
+    if (why !== undefined) {
+      console.error(`the lab cannot run here: ${why}`);
+      process.exit(1);
+    }
+    if (wanted.length > 0 && !(await run(wanted, results))) process.exitCode = 1;
+    if (values.markdown !== undefined) intoFile(values.markdown, MARKS, markdownOf(results.all));
+    else if (results.all.length > 0) console.log(`\n${markdownOf(results.all)}`);
+  }
+}

@@ -1,0 +1,88 @@
+import { type Stamped, tableOf } from '../results.ts';
+import { type Cell, type ControllerName, cells } from './cells.ts';
+import { type Measured, TARGET_DOWNTIME_MS } from './measure.ts';
+import { type Predicted, predict } from './predict.ts';
+
+type Result = Stamped<Measured>;
+
+const seconds = (value: number): string => value.toFixed(value < 10 ? 2 : 1);
+
+export const lineOf = ({ id, gapMs, lostSeconds, totalSeconds, rounds, lastDirtyPages, capPercentMin, outcome }: Measured): string =>
+  `${id}: gap ${Math.round(gapMs)} ms, lost ${seconds(lostSeconds)} s, total ${seconds(totalSeconds)} s, ${rounds} rounds, ${lastDirtyPages ?? '?'} pages last, lowest cap ${capPercentMin ?? 'none'}, ${outcome}`;
+
+interface Both {
+  readonly cell: Cell;
+  readonly real: Result;
+  readonly sim: Predicted;
+}
+
+/** Meets the target with the least lost work; where none meets it, the shortest gap. */
+export function winnerOf(
+  contenders: readonly { readonly controller: ControllerName; readonly gapMs: number; readonly lostSeconds: number }[],
+): ControllerName | undefined {
+  const meeting = contenders.filter(({ gapMs }) => gapMs <= TARGET_DOWNTIME_MS);
+  const [best] =
+    meeting.length > 0 ? meeting.toSorted((a, b) => a.lostSeconds - b.lostSeconds) : contenders.toSorted((a, b) => a.gapMs - b.gapMs);
+  return best?.controller;
+}
+
+export function markdownOf(results: readonly Result[]): string {
+  const byId = new Map(results.map((result) => [result.id, result]));
+  const idleOf = (cell: Cell) => byId.get(`idle, ${cell.linkBytesPerSecond / 1e6} MB/s, stock`);
+  const both: readonly Both[] = cells.flatMap((cell) => {
+    const real = byId.get(cell.id);
+    return real === undefined ? [] : [{ cell, real, sim: predict(cell, idleOf(cell)) }];
+  });
+  const commits = [...new Set(results.map(({ commit }) => commit))];
+  const rows = both.map(({ cell, real, sim }) => [
+    cell.id,
+    `${Math.round(real.gapMs)}`,
+    seconds(real.lostSeconds),
+    seconds(real.totalSeconds),
+    `${real.rounds}`,
+    `${real.lastDirtyPages ?? '–'}`,
+    `${real.capPercentMin ?? '–'}`,
+    `${Math.round(sim.gapMs)}`,
+    seconds(sim.lostSeconds),
+    seconds(sim.totalSeconds),
+  ]);
+  const head = [
+    'writer, link, controller',
+    'gap ms',
+    'lost s',
+    'total s',
+    'rounds',
+    'last pages',
+    'lowest cap',
+    'sim gap ms',
+    'sim lost s',
+    'sim total s',
+  ];
+  return [
+    `${results.length} of ${cells.length} cells (commit ${commits.join(', ')}). Gap and lost work by the guest's own clock; lost: seconds without work between the last heartbeat before and the last after, the gap among them. Right: the simulated host on the same parameters, medians of its seeds.`,
+    '',
+    tableOf([head, ...rows]),
+    '',
+    ...judged(both),
+  ].join('\n');
+}
+
+function judged(both: readonly Both[]): readonly string[] {
+  const busy = both.filter(({ cell }) => cell.writerName !== 'idle');
+  const nameOf = ({ cell }: Both): string => `${cell.writerName}, ${cell.linkBytesPerSecond / 1e6} MB/s`;
+  const contests = [...new Set(busy.map(nameOf))].map((name) => [name, busy.filter((each) => nameOf(each) === name)] as const);
+  const factors = busy.map(({ real, sim }) => Math.max(real.gapMs / sim.gapMs, sim.gapMs / real.gapMs));
+  const lines = contests.flatMap(([name, all]) => {
+    if (all.length < 2) return [];
+    const real = winnerOf(all.map(({ cell, real: { gapMs, lostSeconds } }) => ({ controller: cell.controller, gapMs, lostSeconds })));
+    const sim = winnerOf(all.map(({ cell, sim: { gapMs, lostSeconds } }) => ({ controller: cell.controller, gapMs, lostSeconds })));
+    return [`- ${name}: ${real} wins, the simulated host says ${sim}${real === sim ? '' : ' (**wrong**)'}.`];
+  });
+  if (factors.length === 0) return lines;
+  const sorted = factors.toSorted((a, b) => a - b);
+  const middle = sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+  return [
+    ...lines,
+    `- The simulated gap is within a factor of ${middle.toFixed(2)} (median) and ${(sorted.at(-1) ?? Number.NaN).toFixed(2)} (worst) of the real one.`,
+  ];
+}
