@@ -10,8 +10,8 @@ import { loadController } from './load-controller.ts';
 import { parseWhole } from './quantities.ts';
 
 const GUESTS_MAX = 100;
-/** Of the yardstick: ascending, descending and two shuffled. */
-const ORDERS = 4;
+/** Of the yardstick: ascending, descending and a shuffled one. */
+const ORDERS = 3;
 /** Unless another is asked for: what the drawn guests can mostly meet. */
 const TARGET = { targetDowntimeMs: ms(300) } as const;
 
@@ -25,7 +25,8 @@ export async function evacuateSimulated(argv: EvacuateArguments, count: string):
   const evacuation = { link: host.link, ...asked };
   const options = { host, seed, controller, goal, evacuation, probed: argv.probe !== 'off' };
   const run = simulateEvacuation(options);
-  const best = clairvoyant({ ...options, orders: ORDERS });
+  const tried = run.evacuation.entries.flatMap(({ attempts }, index) => (attempts.length > 0 ? [index] : []));
+  const best = clairvoyant({ ...options, tried, orders: ORDERS });
   const moved = run.evacuation.entries.filter(({ status }) => status === 'moved').length;
   if (argv.json) {
     const { totalSeconds, linkShare } = run;
@@ -52,7 +53,7 @@ function yardstick(totalSeconds: number, moved: number, best: Clairvoyant): read
   const ratio = (of: number): string => (Number.isFinite(of) && of > 0 ? (totalSeconds / of).toFixed(3) : '-');
   return [
     `total time ${showSeconds(totalSeconds)}, ${moved} moved`,
-    `clairvoyant order: ${showSeconds(best.totalSeconds)} (${best.lanes} at a time), ${best.movable.length} can move: ratio ${ratio(best.totalSeconds)}`,
-    `no order at all is quicker than ${showSeconds(best.leastSeconds)}: ratio ${ratio(best.leastSeconds)}`,
+    `clairvoyant order: ${showSeconds(best.totalSeconds)} (${best.lanes} at a time), ${best.moved} moved: ratio ${ratio(best.totalSeconds)}`,
+    `${best.movable.length} can move at all, and who tried only those would take ${showSeconds(best.leastSeconds)} at least: ratio ${ratio(best.leastSeconds)}`,
   ];
 }

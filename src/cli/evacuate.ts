@@ -46,7 +46,7 @@ const withOwnOptions = (args: Argv) =>
     .option('probe', {
       type: 'string',
       requiresArg: true,
-      default: '1s',
+      default: '2s',
       describe: 'look at each guest for so long before: its dirty curve; off: go by size alone',
     })
     .option('tries', {

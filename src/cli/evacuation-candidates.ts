@@ -1,7 +1,7 @@
 import { messageOf } from '../core/errors.ts';
-import { findingsOf } from '../core/probe.ts';
-import { type Ms, pages } from '../core/units.ts';
-import type { Candidate, DirtyKnown } from '../evacuate/candidate.ts';
+import { floorFor } from '../core/stall.ts';
+import { type Ms, ms, pages } from '../core/units.ts';
+import { type Candidate, floorSpeedOf, knownFrom, LOOKS_AT_ONCE } from '../evacuate/candidate.ts';
 import { assertLoggable, assertMigratable, describeDomain, listDomains, timedXl } from '../xen/domain.ts';
 import type { Xenctrl } from '../xen/libxenctrl.ts';
 import type { DomainConfig } from '../xen/parse-domains.ts';
@@ -54,54 +54,54 @@ export interface ProbeAllOptions {
   readonly xl: RunXl;
   readonly xenctrl: Xenctrl;
   readonly durationMs: Ms;
+  readonly maxStallMs: Ms;
+  readonly tsliceMs: Ms | undefined;
   readonly output: Output;
   readonly signals: Signals;
   /** One that watches all of them is running. */
   readonly guarded: () => Promise<void>;
 }
 
-/** Looks at each guest that can leave, one after the other. What cannot be looked at is planned by its size. */
+/** Looks at each guest that can leave, several at a time. What cannot be looked at is planned by its size. */
 export async function probeCandidates(candidates: readonly Candidate[], options: ProbeAllOptions): Promise<readonly Candidate[]> {
   const { output, signals } = options;
   const stop = new AbortController();
   const subscription = signals.first$.subscribe(() => stop.abort());
-  const probed: Candidate[] = [];
-  try {
-    for (const candidate of candidates) {
-      if (candidate.stays !== undefined || stop.signal.aborted) {
-        probed.push(candidate);
-        continue;
-      }
+  const waiting = candidates.filter(({ stays }) => stays === undefined);
+  const seen = new Map<Candidate, Partial<Candidate>>();
+  const work = async (): Promise<void> => {
+    for (let next = waiting.shift(); next !== undefined && !stop.signal.aborted; next = waiting.shift()) {
+      const candidate = next;
       try {
-        const dirty = await look(candidate, stop.signal, options);
-        probed.push(dirty === undefined ? candidate : { ...candidate, dirty });
+        seen.set(candidate, await look(candidate, stop.signal, options));
       } catch (error) {
         output.say(`${candidate.name}: planned by its size alone: ${messageOf(error)}`, 'warning');
-        probed.push(candidate);
       }
     }
-    return probed;
+  };
+  try {
+    await options.guarded();
+    await Promise.all(Array.from({ length: LOOKS_AT_ONCE }, work));
+    return candidates.map((candidate) => ({ ...candidate, ...seen.get(candidate) }));
   } finally {
     subscription.unsubscribe();
   }
 }
 
-async function look(candidate: Candidate, signal: AbortSignal, options: ProbeAllOptions): Promise<DirtyKnown | undefined> {
-  const { xl, xenctrl, durationMs, output, guarded } = options;
+async function look(candidate: Candidate, signal: AbortSignal, options: ProbeAllOptions): Promise<Pick<Candidate, 'dirty' | 'floorSpeed'>> {
+  const { xl, xenctrl, durationMs, output } = options;
   const config = (await listDomains(xl)).find(({ uuid, domid }) => uuid === candidate.uuid && domid === candidate.domid);
-  if (config === undefined) return undefined;
-  const { facts } = await describeDomain(config, timedXl(xl));
-  await guarded();
-  const { looks } = await probeDomain({ domain: facts, xenctrl, durationMs, signal, note: (text) => output.say(text) });
-  const findings = findingsOf(looks);
-  return findings === undefined
-    ? undefined
-    : {
-        pagesPerSecond: Math.round(findings.dirtyRate),
-        workingSetPages: Math.round(workingSetOf(findings.dirtyRate, findings.workingSet)),
-      };
+  if (config === undefined) return {};
+  const { facts, scheduler, tsliceMs } = await describeDomain(config, timedXl(xl));
+  const note = (text: string): void => output.say(text);
+  const { looks, released } = await probeDomain({ domain: facts, xenctrl, durationMs, signal, note, guard: async () => GUARDED });
+  if (released.result === 'failed') output.say(`${candidate.name}: LOG-DIRTY IS STILL ON: ${released.text}: xthrottle restore`, 'error');
+  const known = knownFrom(looks);
+  if (known === undefined) return {};
+  const { demandPercent, ...dirty } = known;
+  const floor = floorFor(options.maxStallMs, facts.activeVcpus, scheduler, ms(Math.min(tsliceMs, options.tsliceMs ?? tsliceMs)));
+  return { dirty, ...floorSpeedOf(floor, demandPercent) };
 }
 
-/** A curve that has not levelled off within the look goes on: twice of what was seen is as good a guess as any, and it can only be more. */
-const workingSetOf = (rate: number, set: { readonly pages: number; readonly levelledOff: boolean }): number =>
-  Math.max(rate, set.levelledOff ? set.pages : 2 * set.pages);
+/** The host's guard watches all of them. */
+const GUARDED = { pid: process.pid, alive: () => true, dismiss: async () => undefined } as const;

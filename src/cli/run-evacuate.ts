@@ -4,6 +4,7 @@ import type { Controller } from '../core/controller.ts';
 import { EXIT_CODES, messageOf, XthrottleError } from '../core/errors.ts';
 import type { GoalOptions } from '../core/options.ts';
 import { type Ms, ms } from '../core/units.ts';
+import type { Candidate } from '../evacuate/candidate.ts';
 import {
   type Attempt,
   type Evacuation,
@@ -23,7 +24,7 @@ import { showSeconds } from '../view/human.ts';
 import { openXenHost, type XenHost } from '../xen/xen-host.ts';
 import type { XenMigration } from '../xen/xen-migration.ts';
 import type { EvacuateArguments } from './evacuate.ts';
-import { listCandidates, probeCandidates } from './evacuation-candidates.ts';
+import { listCandidates, type ProbeAllOptions, probeCandidates } from './evacuation-candidates.ts';
 import { evacuationCode, evacuationRecord } from './evacuation-end.ts';
 import { evacuationGoal } from './evacuation-goal.ts';
 import { type EvacuationStore, evacuationStore } from './evacuation-store.ts';
@@ -58,7 +59,9 @@ export async function evacuate(argv: EvacuateArguments): Promise<number> {
     await telemetry.onLeftovers(opened.restored, output);
     const store = evacuationStore(destination);
     const before = argv.fresh ? undefined : await store.load();
-    const candidates = await seen(argv, tools, opened, lookMs, output, signals);
+    const maxStallMs = goal.maxStallMs ?? goal.targetDowntimeMs;
+    const { guarded } = opened;
+    const candidates = await seen({ ...tools, deny: argv.deny ?? [], lookMs, maxStallMs, tsliceMs, output, signals, guarded });
     const evacuation = withoutDoomed(
       before === undefined ? newEvacuation(destination, candidates, asked) : resumed(before, candidates, asked),
     );
@@ -102,19 +105,16 @@ export async function evacuate(argv: EvacuateArguments): Promise<number> {
 
 const lookOf = (text: string): Ms | undefined => (text === 'off' ? undefined : parseDuration('--probe', text));
 
+interface Seeing extends XenTools, Pick<ProbeAllOptions, 'maxStallMs' | 'tsliceMs' | 'output' | 'signals' | 'guarded'> {
+  readonly deny: readonly string[];
+  readonly lookMs: Ms | undefined;
+}
+
 /** The guests of this host, each looked at where that can be done. */
-async function seen(
-  argv: EvacuateArguments,
-  { xl, xenctrl }: XenTools,
-  host: XenHost,
-  lookMs: Ms | undefined,
-  output: Output,
-  signals: Signals,
-) {
-  const candidates = await listCandidates({ xl, deny: argv.deny ?? [] });
+async function seen({ xl, xenctrl, deny, lookMs, ...rest }: Seeing): Promise<readonly Candidate[]> {
+  const candidates = await listCandidates({ xl, deny });
   if (lookMs === undefined || xenctrl === undefined || candidates.length === 0) return candidates;
-  const { guarded } = host;
-  return probeCandidates(candidates, { xl, xenctrl, durationMs: lookMs, output, signals, guarded });
+  return probeCandidates(candidates, { xl, xenctrl, durationMs: lookMs, ...rest });
 }
 
 async function showPlan(evacuation: Evacuation, argv: EvacuateArguments, output: Output): Promise<number> {

@@ -96,8 +96,9 @@ export function resumed(before: Evacuation, candidates: readonly Candidate[], op
   const here = new Set(candidates.map(({ uuid }) => uuid));
   // What was given up gets its tries again: it is asked for again.
   const entries = fresh.entries.map((entry): Entry => {
-    const dirty = entry.candidate.dirty ?? old.get(entry.candidate.uuid)?.candidate.dirty;
-    return dirty === undefined ? entry : { ...entry, candidate: { ...entry.candidate, dirty } };
+    const { dirty, floorSpeed } = old.get(entry.candidate.uuid)?.candidate ?? {};
+    const known = { ...(dirty === undefined ? {} : { dirty }), ...(floorSpeed === undefined ? {} : { floorSpeed }) };
+    return { ...entry, candidate: { ...known, ...entry.candidate } };
   });
   const gone = before.entries.filter(({ status, candidate }) => status === 'moved' && !here.has(candidate.uuid));
   return { ...fresh, entries: [...gone, ...entries], ...(before.streamRate === undefined ? {} : { streamRate: before.streamRate }) };

@@ -1,3 +1,4 @@
+import { shapeOf } from '../core/dirty-curve.ts';
 import { type Ms, ms, pageRate } from '../core/units.ts';
 import type { Candidate, DirtyKnown, Prediction, PredictOptions } from './candidate.ts';
 
@@ -6,37 +7,38 @@ const SLEW = 0.5;
 /** A free round that leaves more than this share of the one before has not helped. */
 const HELPED = 0.9;
 
-/** Unique pages dirtied in `ms` of full-speed work: uniform writes over the working set, with the rate that was seen in the first second. */
-export function dirtied({ pagesPerSecond, workingSetPages }: DirtyKnown, workMs: number): number {
-  if (workingSetPages <= 0) return 0;
-  // 1 − e^(−1/T) is the share seen after a second.
-  const seen = Math.min(0.999, pagesPerSecond / workingSetPages);
-  const perMs = -Math.log1p(-seen) / 1000;
-  return -workingSetPages * Math.expm1(-perMs * workMs);
+/** Unique pages that a guest dirties in so many ms of full-speed work, at most all of its memory. */
+export function dirtier({ curve }: DirtyKnown, memoryPages: number): (workMs: number) => number {
+  const shape = shapeOf(curve);
+  return (workMs) => Math.min(memoryPages, shape.at(workMs));
 }
+
+type Guest = Pick<Candidate, 'memoryPages' | 'dirty' | 'floorSpeed'>;
 
 /**
  * A migration of this guest in outline: free rounds while they help, then slower by half a round down to the floor, until what is left fits
  * the target. No noise and no parking: good enough to put guests in order and to say roughly how long it will take.
  */
-export function predict({ memoryPages, dirty }: Pick<Candidate, 'memoryPages' | 'dirty'>, options: PredictOptions): Prediction {
+export function predict({ memoryPages, dirty, floorSpeed }: Guest, options: PredictOptions): Prediction {
   const perMs = pageRate(options.rate) / 1000;
   const timeOf = (count: number): number => count / perMs;
   if (dirty === undefined) return { timeMs: ms(timeOf(memoryPages) + options.aroundMs), rounds: 1, pages: memoryPages };
+  const dirtied = dirtier(dirty, memoryPages);
   const fits = Math.max(0, (options.targetDowntimeMs - options.fixedMs) * perMs);
   let toSend: number = memoryPages;
   let sent = 0;
+  const floor = floorSpeed ?? options.floorSpeed;
   let speed = 1;
   let round = 0;
   let timeMs = options.aroundMs as number;
   while (round < options.roundsMax) {
     const took = timeOf(toSend);
-    const left = dirtied(dirty, speed * took);
+    const left = dirtied(speed * took);
     timeMs += took;
     sent += toSend;
     round += 1;
-    const stuck = left > HELPED * toSend && speed <= options.floorSpeed;
-    if (left > HELPED * toSend || (round > 1 && left > fits)) speed = Math.max(options.floorSpeed, speed * SLEW);
+    const stuck = left > HELPED * toSend && speed <= floor;
+    if (left > HELPED * toSend || (round > 1 && left > fits)) speed = Math.max(floor, speed * SLEW);
     toSend = left;
     if (left <= fits || stuck) break;
   }
@@ -51,11 +53,12 @@ const SETTLED_ROUNDS = 200;
  * The least downtime there is for this guest: what the lowest cap leaves when it is kept for as many rounds as it takes. undefined where
  * nothing is known of its writes.
  */
-export function leastDowntime({ dirty, memoryPages }: Pick<Candidate, 'memoryPages' | 'dirty'>, options: PredictOptions): Ms | undefined {
+export function leastDowntime({ dirty, memoryPages, floorSpeed }: Guest, options: PredictOptions): Ms | undefined {
   if (dirty === undefined) return undefined;
   const perMs = pageRate(options.rate) / 1000;
-  let left: number = Math.min(memoryPages, dirty.workingSetPages);
-  for (let round = 0; round < SETTLED_ROUNDS; round++) left = dirtied(dirty, (options.floorSpeed * left) / perMs);
+  const dirtied = dirtier(dirty, memoryPages);
+  let left: number = memoryPages;
+  for (let round = 0; round < SETTLED_ROUNDS; round++) left = dirtied(((floorSpeed ?? options.floorSpeed) * left) / perMs);
   return ms(options.fixedMs + left / perMs);
 }
 

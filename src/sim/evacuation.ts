@@ -1,9 +1,10 @@
 import type { Controller } from '../core/controller.ts';
 import type { Goal } from '../core/goal.ts';
 import { type GoalOptions, goalFor } from '../core/options.ts';
+import { floorFor } from '../core/stall.ts';
 import { type Step, type Stepper, stepper } from '../core/step.ts';
-import { type Bytes, pages } from '../core/units.ts';
-import type { Candidate, DirtyKnown } from '../evacuate/candidate.ts';
+import { type Bytes, ms, pages } from '../core/units.ts';
+import { type Candidate, floorSpeedOf, knownFrom, LOOK_MS_DEFAULT, LOOKS_AT_ONCE } from '../evacuate/candidate.ts';
 import {
   type Attempt,
   type Evacuation,
@@ -19,10 +20,10 @@ import {
 } from '../evacuate/plan.ts';
 import type { HostToDrain } from './evacuation-draw.ts';
 import { learnedPair } from './facts.ts';
-import { grown, writersOf } from './guest.ts';
 import type { LinkTime } from './plan.ts';
 import { unit } from './random.ts';
 import type { NamedScenario } from './scenario-files.ts';
+import { simulateProbe } from './sim-probe.ts';
 import { World } from './world.ts';
 
 export interface SimulatedEvacuationOptions {
@@ -85,10 +86,11 @@ export function simulateEvacuation(options: SimulatedEvacuationOptions): Simulat
   const { host } = options;
   const guests = options.guests ?? host.scenarios.map((_, i) => i);
   const indexOf = new Map(guests.map((index) => [uuidOf(index), index]));
-  const candidates = guests.map((index) => candidateOf(host.scenarios[index] as NamedScenario, index, options.probed === true));
+  const candidates = guests.map((index) => candidateOf(host.scenarios[index] as NamedScenario, index, options));
   let evacuation = newEvacuation('simulated', candidates, options.evacuation);
   let running: readonly Running[] = [];
-  let nowMs = 0;
+  // The looks come first, and are part of the time.
+  let nowMs = options.probed === true ? Math.ceil(guests.length / LOOKS_AT_ONCE) * LOOK_MS_DEFAULT : 0;
   let bytes = 0;
   const change = (next: Evacuation): void => {
     evacuation = options.probed === true ? withoutDoomed(next) : next;
@@ -110,6 +112,7 @@ export function simulateEvacuation(options: SimulatedEvacuationOptions): Simulat
       change(started(evacuation, uuid));
     }
   };
+  change(evacuation);
   begin();
   while (!isOver(evacuation) && running.length > 0) {
     const next = running.reduce((a, b) => (timeOf(b) < timeOf(a) ? b : a));
@@ -204,38 +207,38 @@ function attemptOf({ world, goal, shared, bestDowntimeMs, reason }: Running): At
   };
 }
 
-const candidateOf = (scenario: NamedScenario, index: number, probed: boolean): Candidate => ({
-  uuid: uuidOf(index),
-  name: scenario.name,
-  domid: index + 1,
-  memoryPages: pages(scenario.domain.memoryMib * 256),
-  ...(probed ? { dirty: knownOf(scenario) } : {}),
-});
-
-/** What a second of looking would say of it, without noise. */
-function knownOf(scenario: NamedScenario): DirtyKnown {
-  const writers = writersOf(scenario);
-  return {
-    pagesPerSecond: writers.reduce((sum, writer) => sum + grown(writer, 0, 1000), 0),
-    workingSetPages: writers.reduce((sum, writer) => sum + writer.pages, 0),
-  };
+function candidateOf(scenario: NamedScenario, index: number, { probed, goal, seed }: SimulatedEvacuationOptions): Candidate {
+  const { domain, host, name } = scenario;
+  const candidate = { uuid: uuidOf(index), name, domid: index + 1, memoryPages: pages(domain.memoryMib * 256) };
+  const known = probed === true ? knownFrom(simulateProbe(scenario, seed + index, ms(LOOK_MS_DEFAULT)).looks) : undefined;
+  if (known === undefined) return candidate;
+  const { demandPercent, ...dirty } = known;
+  const stall = goal.maxStallMs ?? goal.targetDowntimeMs;
+  const floor = floorFor(stall, domain.activeVcpus ?? domain.vcpus, host.scheduler, ms(host.tsliceMs));
+  return { ...candidate, dirty, ...floorSpeedOf(floor, demandPercent) };
 }
 
 /** With all known beforehand. */
 export interface Clairvoyant {
   /** Guests that move when they have the link for themselves. */
   readonly movable: readonly number[];
-  /** The best of the orders and numbers at a time that were tried. */
+  /** Every guest that is tried once in the best of the orders and numbers at a time: how long that takes, and how many it moves. */
   readonly totalSeconds: number;
+  readonly moved: number;
   readonly lanes: number;
-  /** No order can be quicker: every byte that a guest sends when it is alone, over a link that never rests. */
+  /** No order at all is quicker, nor any plan that tries only who can move: every byte that those send when alone, over a link that never rests. */
   readonly leastSeconds: number;
 }
 
-/** The yardstick: knows each guest's migration beforehand, does not try what will not move, and tries `orders` orders at several numbers at a time. */
-export function clairvoyant(
-  options: Omit<SimulatedEvacuationOptions, 'guests' | 'evacuation'> & { readonly orders: number; readonly evacuation: EvacuationOptions },
-): Clairvoyant {
+export interface ClairvoyantOptions extends Omit<SimulatedEvacuationOptions, 'guests'> {
+  /** Who is tried; who is known to move is tried in any case. */
+  readonly tried: readonly number[];
+  /** Orders that are looked at: by time, both ways, then shuffled ones. */
+  readonly orders: number;
+}
+
+/** The yardstick: knows beforehand how each guest's migration goes when it is alone, and looks for the quickest order, at two numbers at a time. */
+export function clairvoyant(options: ClairvoyantOptions): Clairvoyant {
   const { host, evacuation } = options;
   const once: EvacuationOptions = { ...evacuation, order: 'listed', parallel: 1, tries: 1 };
   const alone = (index: number, hardGuests: readonly number[]) => {
@@ -244,25 +247,30 @@ export function clairvoyant(
   };
   const solo = host.scenarios.map((_, index) => {
     const first = alone(index, []);
-    return first.moves ? first : alone(index, [index]);
+    const again = first.moves ? first : alone(index, [index]);
+    return again.moves ? again : first;
   });
   const movable = solo.filter(({ moves }) => moves);
   const hardGuests = movable.filter(({ hard }) => hard).map(({ index }) => index);
-  const ascending = [...movable].sort((a, b) => a.run.totalSeconds - b.run.totalSeconds).map(({ index }) => index);
+  const ascending = solo
+    .filter(({ index, moves }) => moves || options.tried.includes(index))
+    .sort((a, b) => a.run.totalSeconds - b.run.totalSeconds)
+    .map(({ index }) => index);
   const around = (START_MS + HAND_OVER_MS) / 1000;
   const least = movable.reduce((sum, { run }) => sum + run.bytes, 0) / host.link;
   const longest = Math.max(0, ...movable.map(({ run }) => run.totalSeconds - around));
   const full = Math.max(1, Math.round(host.link / host.streamMax));
-  let best = { totalSeconds: Number.POSITIVE_INFINITY, lanes: 1 };
+  let best = { totalSeconds: Number.POSITIVE_INFINITY, moved: -1, lanes: 1 };
   for (let k = 0; k < options.orders; k++) {
     const guests = k === 0 ? [...ascending].reverse() : k === 1 ? ascending : shuffled(ascending, options.seed, k);
-    for (const lanes of new Set([full, full + 1])) {
+    for (const lanes of [full, full + 1]) {
       const run = simulateEvacuation({ ...options, probed: false, evacuation: { ...once, parallel: lanes }, guests, hardGuests });
-      if (run.evacuation.entries.every(({ status }) => status === 'moved') && run.totalSeconds < best.totalSeconds)
-        best = { totalSeconds: run.totalSeconds, lanes };
+      const { totalSeconds } = run;
+      const moved = run.evacuation.entries.filter(({ status }) => status === 'moved').length;
+      if (moved > best.moved || (moved === best.moved && totalSeconds < best.totalSeconds)) best = { totalSeconds, moved, lanes };
     }
   }
-  return { movable: ascending, ...best, leastSeconds: Math.max(least, longest) + around };
+  return { movable: movable.map(({ index }) => index), ...best, leastSeconds: Math.max(least, longest) + around };
 }
 
 function shuffled(list: readonly number[], seed: number, k: number): readonly number[] {

@@ -114,8 +114,8 @@ describe('a host that is drained', () => {
       evacuation: { ...OPTIONS, link: host.link },
       probed: true,
     };
-    const [run, best] = [simulateEvacuation(options), clairvoyant({ ...options, orders: 1 })];
-    expect(run.evacuation.entries.filter(({ status }) => status === 'moved').length).toBeGreaterThanOrEqual(best.movable.length);
+    const [run, best] = [simulateEvacuation(options), clairvoyant({ ...options, tried: [0, 1, 2, 3, 4, 5], orders: 1 })];
+    expect(run.evacuation.entries.filter(({ status }) => status === 'moved').length).toBeGreaterThanOrEqual(best.moved);
     expect(best.totalSeconds).toBeGreaterThanOrEqual(best.leastSeconds);
     expect(run.totalSeconds / best.totalSeconds).toBeLessThanOrEqual(1.15);
   });
