@@ -67,6 +67,8 @@ export function steerCap(options: SteeringOptions): CapSteering {
   /** What somebody else had set when that was seen: the domain's own from then on. */
   let theirs: Cap | undefined;
   let closing = false;
+  /** The last look showed the cap of a call that had hung, in force after all. */
+  let cameLate = false;
   /** Of the newest change asked for: a lower cap that it has overtaken on its way is not set any more. */
   let newest = 0;
   let restored: Promise<RestoreResult> | undefined;
@@ -96,6 +98,7 @@ export function steerCap(options: SteeringOptions): CapSteering {
     const before = expected;
     const now = await actuator.read({ atOnce: true });
     // A change of our own may have come in between.
+    cameLate = before === expected && !sameCap(now, expected) && actuator.lingering().length > 0;
     if (closing || before !== expected || isOurs(now)) return false;
     theirs = now;
     handsOff = `somebody else set the cap to ${showCap(now)}: it stays, and this domain is not steered any more`;
@@ -124,7 +127,7 @@ export function steerCap(options: SteeringOptions): CapSteering {
       return false;
     });
     if (changed) return { result: 'skipped', ...(handsOff === undefined ? {} : { error: handsOff }) };
-    if (sameCap(cap, expected) && attempted.length === 0) return { result: 'skipped', cap };
+    if (sameCap(cap, expected) && attempted.length === 0 && !cameLate) return { result: 'skipped', cap };
     const failure = await writeAhead(cap);
     if (failure !== undefined) return { result: 'failed', cap, error: failure };
     if (lower) await options.guarded();
@@ -239,7 +242,8 @@ export function steerCap(options: SteeringOptions): CapSteering {
     set: caught,
     lift: liftFor,
     lookForOthers: async () => {
-      await othersChange().catch(() => false);
+      const theirsNow = await othersChange().catch(() => true);
+      if (!theirsNow && cameLate && !closing) await caught(expected);
     },
     inForce: () => expected,
     restore(stays = false) {

@@ -25,6 +25,8 @@ const KINDS: readonly Setting[] = [
   { ...busy, controller: 'working-set', capOriginal: 60 },
   { ...busy, tsliceMs: 5 },
   { ...busy, tsliceMs: 5, capOriginal: 60, peek: false, controller: 'proportional' },
+  { ...busy, controller: 'wild' },
+  { ...busy, controller: 'wild', capOriginal: 60, onMiss: 'proceed' },
   hopeless,
   { ...hopeless, onMiss: 'proceed' },
 ];

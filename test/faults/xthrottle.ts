@@ -19,6 +19,7 @@ import { createXl } from '../../src/xen/xl.ts';
 import type { RunXl } from '../../src/xen/xl-errors.ts';
 import { UUID } from '../xen/stand-in.ts';
 import { SimProcess } from './process.ts';
+import { wild } from './wild.ts';
 import { STATE, type World } from './world.ts';
 
 /** Of the guard, as guard-main.ts has them. */
@@ -254,7 +255,7 @@ export class SimXthrottle {
     if (migration.observeOnly !== undefined) this.#world.note(`${this.process.name}: ${migration.observeOnly}`);
     const goal = goalFor({ targetDowntimeMs: ms(setting.targetMs), onMiss: setting.onMiss }, migration.domain, migration.capabilities);
     const summary = await control(migration, {
-      controller: controllerByName(setting.controller),
+      controller: setting.controller === wild.name ? wild : controllerByName(setting.controller),
       goal,
       ...(how === 'release' ? { release$: this.#signals$ } : { abort$: this.#signals$ }),
       sink: {

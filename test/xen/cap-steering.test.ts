@@ -277,6 +277,21 @@ describe('a call of xl that no signal reaches', () => {
     expect(readdirSync(directory)).toEqual([]);
   });
 
+  it('is undone when it is seen in force, long after', async () => {
+    const { fake, steering, land } = hanging();
+    await steering.claim();
+    await steering.set(capped(20));
+    await steering.set(UNCAPPED);
+    land();
+    expect(fake.domain().cap).toBe(20);
+    await steering.lookForOthers();
+    expect(fake.domain().cap).toBe(0);
+    fake.domain().cap = 20;
+    expect(await steering.lift(1000)).toMatchObject({ result: 'applied' });
+    expect(fake.domain().cap).toBe(0);
+    await steering.restore();
+  });
+
   it('no lift is sure while it lives', async () => {
     const { steering, land } = hanging();
     await steering.claim();
