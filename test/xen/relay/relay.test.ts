@@ -1,4 +1,5 @@
-import { existsSync, readdirSync, readlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { RelayServer } from '../../../src/xen/relay/server.ts';
 import { type Bench, bench, capture, SAVE, save, serve, until } from './harness.ts';
@@ -334,6 +335,20 @@ describe('what is not ours becomes the real helper', () => {
     expect(await run.exit).toEqual({ code: 0, signal: null });
     expect(run.log()).toContain(`pid ${run.child.pid}`);
     expect(side.sessions).toEqual([]);
+  });
+
+  it('the relay runs on the node beside it, where a package brought one, though the front is reached by a link', async () => {
+    const { spawnSync } = await import('node:child_process');
+    server = await serve(at, () => undefined).then((side) => side.server);
+    const [front, node] = [join(at.dir, 'front.sh'), join(at.dir, 'bin/node')];
+    symlinkSync('bin/front.sh', front);
+    writeFileSync(node, '#!/bin/sh\necho "ours: $*"\n', { mode: 0o755 });
+    const env = { PATH: process.env['PATH'] ?? '', XTHROTTLE_SOCKET: at.socketPath, XTHROTTLE_REAL_HELPER: '/bin/true' };
+    try {
+      expect(spawnSync(front, SAVE, { env, encoding: 'utf8' }).stdout).toBe(`ours: ${join(at.dir, 'bin/relay.js')} ${SAVE.join(' ')}\n`);
+    } finally {
+      for (const path of [front, node]) unlinkSync(path);
+    }
   });
 
   it('a missing helper is named, with what to do', async () => {
