@@ -4,7 +4,9 @@ import type { SummaryRecord } from '../core/record.ts';
 import { control } from '../loop.ts';
 import type { MigrateJob } from '../xen/migrate-job.ts';
 import { learnPair, loadPair } from '../xen/pair-store.ts';
+import type { RestoreOutcome } from '../xen/restore.ts';
 import type { XenMigration } from '../xen/xen-migration.ts';
+import { clearUp } from './aftermath.ts';
 import { exitCodeOf } from './exit-code.ts';
 import type { loadController } from './load-controller.ts';
 import type { Output } from './output.ts';
@@ -28,6 +30,8 @@ export interface Followed {
   readonly telemetry: Telemetry;
   /** Whether the guest is suspended here; asked before an xl that we know nothing of is ended. */
   readonly isStanding?: () => Promise<boolean>;
+  /** Turns log-dirty off for this domid, where no migration has it. */
+  readonly releaseLogDirty?: (domid: number) => Promise<RestoreOutcome>;
 }
 
 export interface FollowedTo {
@@ -55,8 +59,11 @@ export async function followJob(f: Followed): Promise<FollowedTo> {
     abort$: signals.first$,
     start: { time: new Date().toISOString() },
   });
-  await job.done.catch(() => undefined);
+  const result = await job.done.catch(() => undefined);
   impatience.stop();
+  // What we abort ends in good order; an xl that had to be killed for it does not.
+  if (result !== undefined && (summary.outcome !== 'aborted' || result.signal !== undefined))
+    await clearUp({ ...f, result, domain: migration.domain });
   await learn(migration, destination, output);
   await f.telemetry.leaveBehind(summary.domain, output);
   tellWhatToDo(summary, output);
@@ -64,7 +71,7 @@ export async function followJob(f: Followed): Promise<FollowedTo> {
 }
 
 /** xl ended, or we were told to stop, before its save helper ever reached us. */
-async function withoutMigration({ job, signals, output, isStanding }: Followed): Promise<FollowedTo> {
+async function withoutMigration({ destination, job, signals, output, isStanding }: Followed): Promise<FollowedTo> {
   const say = (code: number, reason: string, level?: 'error'): FollowedTo => {
     output.say(reason, level);
     return { code, reason };
@@ -81,6 +88,7 @@ async function withoutMigration({ job, signals, output, isStanding }: Followed):
     return say(EXIT_CODES[signal].code, 'ended before the first round; the guest runs on here, its cap was not touched');
   }
   if (!result.migrated) {
+    await clearUp({ result, destination, output });
     const why = result.reason ?? `exit code ${result.exitCode ?? result.signal}`;
     return say(EXIT_CODES.migrationFailed.code, `xl migrate failed before the first round: ${why}`, 'error');
   }

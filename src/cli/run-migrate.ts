@@ -6,7 +6,7 @@ import { ms } from '../core/units.ts';
 import type { Balloon } from '../xen/balloon.ts';
 import { isSuspended, preflight, type XenDomain } from '../xen/domain.ts';
 import { startMigrateJob } from '../xen/migrate-job.ts';
-import type { RestoreOutcome } from '../xen/restore.ts';
+import { type RestoreOutcome, restoreLogDirtyOf } from '../xen/restore.ts';
 import { assertTslice } from '../xen/tslice.ts';
 import { openXenHost, type XenHost } from '../xen/xen-host.ts';
 import { printableLines } from '../xen/xl-errors.ts';
@@ -76,7 +76,9 @@ export async function migrate(argv: MigrateArguments): Promise<number> {
     const { host: destination, observe } = argv;
     const { domid, uuid } = domain.facts;
     const isStanding = () => isSuspended(xl, domid, uuid);
-    const { code } = await followJob({ destination, observe, options, controller, output, signals, migration, job, telemetry, isStanding });
+    const releaseLogDirty = (id: number) => restoreLogDirtyOf(String(id), xl);
+    const followed = { destination, observe, options, controller, output, signals, migration, job, telemetry, isStanding, releaseLogDirty };
+    const { code } = await followJob(followed);
     return (await givenBack(balloon, output)) ? code : EXIT_CODES.capNotRestored.code;
   } finally {
     await givenBack(balloon, output);

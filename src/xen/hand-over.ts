@@ -29,11 +29,19 @@ const PHRASES: readonly (readonly [HandOverStep, string])[] = [
 const PHRASE_LENGTH_MAX = Math.max(...PHRASES.map(([, phrase]) => phrase.length));
 /** Of stderr as a whole: its beginning and its end, where the causes and the result are. */
 const KEPT_CHARS = 32_768;
+const HALF_THERE = /Domain with name "?[^\n]*--incoming"? already exists/;
+/** The receiver did not live to clean up, or nobody knows. */
+const RECEIVER_LOST = /message from migration receiver stream|migration transport process/;
 
 export interface HandOver {
   /** The steps that this chunk completed, in the order of their text. */
   push(chunk: string): readonly HandOverStep[];
   readonly seen: ReadonlySet<HandOverStep>;
+  /**
+   * Whether the receiving half (NAME--incoming) was left at the destination by an earlier migration, or may have been by this one:
+   * with it there, every further migration of the domain fails.
+   */
+  half(): 'there' | 'maybe' | undefined;
   /** For the summary, unless it succeeded: xl's verdict with the first error as its cause. */
   reason(): string | undefined;
 }
@@ -59,6 +67,10 @@ export function handOver(): HandOver {
       found.sort((a, b) => a.at - b.at);
       for (const { step } of found) seen.add(step);
       return found.map(({ step }) => step);
+    },
+    half() {
+      if (seen.has('success')) return undefined;
+      return HALF_THERE.test(text) ? 'there' : RECEIVER_LOST.test(text) ? 'maybe' : undefined;
     },
     reason() {
       if (seen.has('success')) return undefined;

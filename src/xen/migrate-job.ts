@@ -34,6 +34,8 @@ export interface MigrateResult {
   readonly startedAtMs?: Ms;
   /** xl's own words when it failed. */
   readonly reason?: string;
+  /** The receiving half at the destination, when it failed: left by an earlier migration, or perhaps by this one. */
+  readonly half?: 'there' | 'maybe';
 }
 
 export interface MigrateJob {
@@ -113,6 +115,7 @@ export function startMigrateJob(options: MigrateJobOptions): MigrateJob {
   const done = Promise.race([child, lingered(child)]).then((result): MigrateResult => {
     if (result.exitCode === undefined && result.signal === undefined) throw cannotStart(binary, result);
     const reason = reader.reason();
+    const half = reader.half();
     const started = steps.find(({ step }) => step === 'domain-started');
     return {
       ...(result.exitCode === undefined ? {} : { exitCode: result.exitCode }),
@@ -120,6 +123,7 @@ export function startMigrateJob(options: MigrateJobOptions): MigrateJob {
       migrated: result.exitCode === 0,
       ...(started === undefined ? {} : { startedAtMs: started.atMs }),
       ...(result.exitCode === 0 || reason === undefined ? {} : { reason }),
+      ...(result.exitCode === 0 || half === undefined ? {} : { half }),
     };
   });
   done.catch(() => undefined);

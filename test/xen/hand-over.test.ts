@@ -68,3 +68,17 @@ describe('what xl migrate tells of the hand-over', () => {
     expect(reader.reason()).not.toContain('\u001b');
   });
 });
+
+describe('the receiving half at the destination', () => {
+  const half = (text: string) => readAll([text]).reader.half();
+  it('is there when xl says so, and may be when the receiver was lost', () => {
+    expect(
+      half('libxl: error: libxl_create.c:1: Domain with name "vm1--incoming" already exists\nMigration failed, resuming at sender.\n'),
+    ).toBe('there');
+    expect(half(capturedWrites('06-abort-receiver-kill.txt').join(''))).toBe('maybe');
+  });
+  it('is no matter after a success, nor after an abort at the source', () => {
+    expect(half(capturedWrites('02-migrate-v-pipe.txt').join(''))).toBeUndefined();
+    expect(half('xc: error: save callback suspend() failed: 0\nMigration failed, failed to suspend at sender.\n')).toBeUndefined();
+  });
+});

@@ -1,0 +1,54 @@
+import { messageOf, XthrottleError } from '../core/errors.ts';
+import type { MigrateResult } from '../xen/migrate-job.ts';
+import type { RestoreOutcome } from '../xen/restore.ts';
+import { printable } from '../xen/xl-errors.ts';
+import type { Output } from './output.ts';
+
+export interface Aftermath {
+  readonly result: MigrateResult;
+  readonly destination: string;
+  /** Absent when its save helper never reached us. */
+  readonly domain?: { readonly name: string; readonly domid: number };
+  /** Turns log-dirty off for this domid, where no migration has it. */
+  readonly releaseLogDirty?: (domid: number) => Promise<RestoreOutcome>;
+  readonly output: Output;
+}
+
+/** A save helper whose xl was killed ends by itself, soon. */
+const IN_USE_TRIES = 10;
+const IN_USE_WAIT_MS = 1000;
+
+/**
+ * What a migration that failed leaves on stock Xen is cleared, or said with what to do: log-dirty stays on when xl, its save helper or the
+ * transport was killed, and the guest pays for it; the receiving half stays when the receiver was, and no further migration succeeds.
+ */
+export async function clearUp({ result, destination, domain, releaseLogDirty, output }: Aftermath): Promise<void> {
+  if (result.migrated) return;
+  tellOfHalf(result.half, domain?.name, destination, output);
+  if (domain === undefined || releaseLogDirty === undefined) return;
+  const { domid } = domain;
+  const todo = `xthrottle restore ${domid} --log-dirty; its next migration turns it off, too`;
+  try {
+    for (let tries = 1; ; tries++) {
+      const { verdict, text } = await releaseLogDirty(domid);
+      if (verdict === 'failed') output.say(`log-dirty may still be on, which slows the guest (${text}): ${todo}`, 'warning');
+      if (verdict !== 'in-use' || tries === IN_USE_TRIES) return;
+      await new Promise((resolve) => setTimeout(resolve, IN_USE_WAIT_MS));
+    }
+  } catch (error) {
+    // It took its log-dirty mode along.
+    if (error instanceof XthrottleError && error.exit === 'noDomain') return;
+    output.say(`log-dirty may still be on, which slows the guest (${messageOf(error)}): ${todo}`, 'warning');
+  }
+}
+
+function tellOfHalf(half: MigrateResult['half'], name: string | undefined, destination: string, output: Output): void {
+  if (half === undefined) return;
+  const incoming = `${name === undefined ? 'NAME' : printable(name)}--incoming`;
+  // With -s '' the destination is a command.
+  const where = /\s/.test(destination) ? 'there' : `ssh ${printable(destination)}`;
+  const destroy = `${where}${where === 'there' ? ':' : ''} xl destroy '${incoming}'`;
+  if (half === 'there')
+    output.say(`${incoming} is at the destination, left by a lost migration: none will succeed. If none runs, ${destroy}`, 'error');
+  else output.say(`if ${incoming} is left at the destination (xl list there), every further migration fails: ${destroy}`, 'warning');
+}

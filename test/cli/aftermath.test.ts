@@ -1,0 +1,79 @@
+import { describe, expect, it } from 'vitest';
+import { clearUp } from '../../src/cli/aftermath.ts';
+import type { Output } from '../../src/cli/output.ts';
+import { XthrottleError } from '../../src/core/errors.ts';
+import type { RestoreOutcome } from '../../src/xen/restore.ts';
+
+const DOMAIN = { name: 'db 1', domid: 7 };
+const FAILED = { exitCode: 1, migrated: false } as const;
+
+function heard() {
+  const lines: string[] = [];
+  return { lines, output: { say: (text: string) => void lines.push(text) } as unknown as Output };
+}
+const outcome = (verdict: RestoreOutcome['verdict']) =>
+  ({
+    kind: 'logdirty',
+    what: 'db 1',
+    uuid: 'u',
+    domid: 7,
+    original: null,
+    verdict,
+    before: null,
+    after: null,
+    text: 'told',
+  }) as unknown as RestoreOutcome;
+
+describe('after a migration that failed', () => {
+  it('a half left there: the command that removes it, for a host and for a command', async () => {
+    const { lines, output } = heard();
+    await clearUp({ result: { ...FAILED, half: 'there' }, destination: 'host2', domain: DOMAIN, output });
+    await clearUp({ result: { ...FAILED, half: 'maybe' }, destination: 'pv | xl migrate-receive', domain: DOMAIN, output });
+    expect(lines[0]).toContain("ssh host2 xl destroy 'db 1--incoming'");
+    expect(lines[1]).toContain("there: xl destroy 'db 1--incoming'");
+  });
+  it('log-dirty is turned off without a word; when that fails, it says what to do', async () => {
+    const { lines, output } = heard();
+    const released: number[] = [];
+    await clearUp({
+      result: FAILED,
+      destination: 'h',
+      domain: DOMAIN,
+      output,
+      releaseLogDirty: async (domid) => {
+        released.push(domid);
+        return outcome('restored');
+      },
+    });
+    expect({ released, lines }).toEqual({ released: [7], lines: [] });
+    await clearUp({ result: FAILED, destination: 'h', domain: DOMAIN, output, releaseLogDirty: async () => outcome('failed') });
+    await clearUp({
+      result: FAILED,
+      destination: 'h',
+      domain: DOMAIN,
+      output,
+      releaseLogDirty: () => Promise.reject(new Error('xl is gone')),
+    });
+    expect(lines).toHaveLength(2);
+    for (const line of lines) expect(line).toContain('xthrottle restore 7 --log-dirty');
+  });
+  it('a helper that is about to end is waited for', async () => {
+    const { output } = heard();
+    const verdicts: RestoreOutcome['verdict'][] = ['in-use', 'restored'];
+    await clearUp({
+      result: FAILED,
+      destination: 'h',
+      domain: DOMAIN,
+      output,
+      releaseLogDirty: async () => outcome(verdicts.shift() ?? 'failed'),
+    });
+    expect(verdicts).toEqual([]);
+  });
+  it('nothing after a success, or when the domain has gone', async () => {
+    const { lines, output } = heard();
+    const gone = () => Promise.reject(new XthrottleError('noDomain', 'gone'));
+    await clearUp({ result: { exitCode: 0, migrated: true }, destination: 'h', domain: DOMAIN, output, releaseLogDirty: gone });
+    await clearUp({ result: FAILED, destination: 'h', domain: DOMAIN, output, releaseLogDirty: gone });
+    expect(lines).toEqual([]);
+  });
+});
