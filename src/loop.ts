@@ -178,6 +178,9 @@ function guarded(steps: Stepper, say: (text: string) => void): Stepper {
         say(`the controller failed (${broken}): the cap goes back and the migration goes on as stock`);
       }
       const reason = because('controller-failed', `the controller failed: ${broken}`);
+      // The rounds are ours to end: stock's policy goes on.
+      if (observation.type === 'policy-query')
+        return { ...step, steering: false, decision: lifted ? stockDecision(observation) : { action: 'uncap', reason } };
       const action = observation.type === 'suspend-request' ? 'grant' : lifted ? 'hold' : 'uncap';
       return { ...step, steering: false, decision: { action, reason } };
     },

@@ -137,6 +137,27 @@ describe('loop', () => {
     expect(summary.outcome).toBe('met');
   });
 
+  it('a controller that throws leaves the rounds to stock policy: they end', async () => {
+    const query = (round: number): Observation => ({
+      type: 'policy-query',
+      atMs: ms(round),
+      when: 'after',
+      round,
+      totalWritten: pages(1),
+      bytesSent: bytes(1),
+    });
+    const { calls } = await run(
+      { observations$: spaced(query(5), query(6)) },
+      {
+        ...caps([]),
+        decide: () => {
+          throw new Error('my bug');
+        },
+      },
+    );
+    expect(calls).toEqual(['uncap', 'stop-and-copy', 'restore']);
+  });
+
   it('abort: ends the migration, sets no further cap and denies a suspend request that still comes', async () => {
     const abort$ = new Subject<string>();
     const observations$ = spaced(tick(1), tick(2), request).pipe(

@@ -1,8 +1,8 @@
 import { capFromXen, capToXen, showCap } from '../core/cap.ts';
 import { messageOf } from '../core/errors.ts';
 import { memSetArgs, restoreTarget } from './balloon-target.ts';
+import { callsUnderWay } from './calls-under-way.ts';
 import { isCapping, readCap, writeCap, writeCapArgs } from './cap-calls.ts';
-import { capCallsUnderWay } from './cap-calls-under-way.ts';
 import { findDomain, listDomains, listRows } from './domain.ts';
 import { isTaken, type JournalFs, type JournalListing, latestOf, readJournals, removeEntry, stateDirectory } from './journal.ts';
 import {
@@ -70,9 +70,9 @@ export interface RestoreOptions {
   readonly fs?: JournalFs;
   /** How log-dirty is turned off; default: through libxenctrl. */
   readonly logDirty?: (entry: LogDirtyEntry, xl: RunXl) => Promise<LogDirtyRestored>;
-  /** Whether a process lives, and which calls that set a cap of a domid have not ended; default: as this host's /proc says. */
+  /** Whether a process lives, and which calls that set a domid's cap or a cpupool's timeslice have not ended; default: as this host's /proc says. */
   readonly lives?: (owner: Owner) => boolean;
-  readonly callsUnderWay?: (domid: number) => readonly number[];
+  readonly callsUnderWay?: (of: number | string) => readonly number[];
 }
 
 const ATTEMPTS = 3;
@@ -153,8 +153,8 @@ async function restoreEntry(entry: JournalEntry, directory: string, options: Res
 
 /** While a call of the dead process is under way (it may hang in the hypervisor), its cap may still come into force. */
 function unlessUnderWay(entry: JournalEntry, result: RestoreOutcome, options: RestoreOptions): RestoreOutcome {
-  if (entry.kind !== 'cap' || result.verdict === 'failed' || result.verdict === 'gone') return result;
-  const [pid] = (options.callsUnderWay ?? capCallsUnderWay)(entry.domid);
+  if ((entry.kind !== 'cap' && entry.kind !== 'tslice') || result.verdict === 'failed' || result.verdict === 'gone') return result;
+  const [pid] = (options.callsUnderWay ?? callsUnderWay)(entry.kind === 'cap' ? entry.domid : entry.pool);
   if (pid === undefined) return result;
   const text = `${result.text}; but a call of xl (pid ${pid}) is under way and may still change it`;
   return { ...failed(entry, result.before, text), after: result.after, hint: 'when that has ended: xthrottle restore' };

@@ -11,6 +11,7 @@ export interface JournalPlace {
   readonly fs?: JournalFs | undefined;
   /** Default: as this host's /proc says. */
   readonly lives?: ((owner: Owner) => boolean) | undefined;
+  readonly callsUnderWay?: ((of: number | string) => readonly number[]) | undefined;
 }
 
 /** What this entry's process wants. */

@@ -3,6 +3,7 @@ import { messageOf, XthrottleError } from '../core/errors.ts';
 import { floorFor, stallOf } from '../core/stall.ts';
 import { type Ms, ms } from '../core/units.ts';
 import type { RestoreResult } from '../host.ts';
+import { callsUnderWay } from './calls-under-way.ts';
 import { readTslice } from './cap-calls.ts';
 import type { XenDomain } from './domain.ts';
 import type { Journal } from './journal.ts';
@@ -42,6 +43,9 @@ export interface TsliceKeeper {
 
 const RESTORE_ATTEMPTS = 4;
 const RETRY_MS = 200;
+/** How long a call that cannot be ended is waited for. */
+const LINGER_POLLS = 20;
+const LINGER_POLL_MS = 500;
 
 interface Shared {
   count: number;
@@ -103,6 +107,7 @@ export function tsliceKeeper({ xl, journal, guarded, ...options }: TsliceKeeperO
         // Two that leave at the same time must not each count on the other.
         await journal.write({ ...entry, leaving: true });
         await settleTslice(entry, xl, place);
+        if (await outwaited(pool, place)) await settleTslice(entry, xl, place);
         pools.delete(pool);
         await journal.remove(entry).catch(() => undefined);
         return { restored: true, capAfter: null };
@@ -148,6 +153,17 @@ export function tsliceKeeper({ xl, journal, guarded, ...options }: TsliceKeeperO
         };
       }),
   };
+}
+
+/** A call that hangs may still set it: whether one was waited for. Throws where it does not end. */
+async function outwaited(pool: string, place: JournalPlace): Promise<boolean> {
+  const under = place.callsUnderWay ?? callsUnderWay;
+  if (under(pool).length === 0) return false;
+  for (let poll = 0; poll < LINGER_POLLS && under(pool).length > 0; poll++)
+    await new Promise((resolve) => setTimeout(resolve, LINGER_POLL_MS));
+  const [pid] = under(pool);
+  if (pid === undefined) return true;
+  throw new Error(`a call of xl (pid ${pid}) hangs in the hypervisor and may still change it`);
 }
 
 const heldAs = (tsliceMs: Ms, refused: string): TsliceHold => ({

@@ -2,9 +2,9 @@ import { EMPTY, from, mergeMap, type Observable } from 'rxjs';
 import { messageOf, XthrottleError } from '../core/errors.ts';
 import { type Ms, ms } from '../core/units.ts';
 import type { Host } from '../host.ts';
+import { callsUnderWay } from './calls-under-way.ts';
 import { createActuator } from './cap-actuator.ts';
 import { isCapping } from './cap-calls.ts';
-import { capCallsUnderWay } from './cap-calls-under-way.ts';
 import { type CapSteering, steerCap } from './cap-steering.ts';
 import { describeDomain, isHere, TSLICE_DEFAULT_MS, timedXl, type XenDomain } from './domain.ts';
 import { type Guard, type GuardOptions, startGuard } from './guard.ts';
@@ -48,7 +48,8 @@ export interface HostSystem {
   readonly fs: JournalFs | undefined;
   readonly owner: Owner;
   lives(owner: Owner): boolean;
-  callsUnderWay(domid: number): readonly number[];
+  /** Of a domid's cap or a cpupool's timeslice. */
+  callsUnderWay(of: number | string): readonly number[];
   listen(socketPath: string): Promise<RelayServer>;
   startGuard(options: GuardOptions): ReturnType<typeof startGuard>;
 }
@@ -80,7 +81,7 @@ export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
     fs: undefined,
     owner: thisProcess(),
     lives: isAlive,
-    callsUnderWay: capCallsUnderWay,
+    callsUnderWay,
     listen,
     startGuard,
     ...options.system,

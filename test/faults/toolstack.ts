@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { Readable, Writable } from 'node:stream';
+import { Duplex, Readable, Writable } from 'node:stream';
 import { Observable, Subject } from 'rxjs';
 import { capFromXen } from '../../src/core/cap.ts';
 import { writeCapArgs } from '../../src/xen/cap-calls.ts';
@@ -28,6 +28,8 @@ export interface MigrationInputs {
   /** A connection to the xthrottle that listens, for a relay; undefined when none does: then the real helper runs alone. */
   readonly dial: (relay: SimProcess) => Socket | undefined;
   readonly reached: (moment: 'round-1' | 'suspend-asked' | 'suspend-heard' | 'suspended') => void;
+  /** The pre-copy policy object is loaded. */
+  readonly policy: boolean;
   /** How the pipes between helper, relay and libxl behave. */
   readonly pipe: { latencyMs: number; cut: (bytes: Buffer) => readonly Buffer[] };
 }
@@ -103,9 +105,14 @@ export class SimMigration {
     return this.#in.xen.domain(this.#in.domid)?.uuid === this.#in.uuid;
   }
 
-  #newHelper(process: SimProcess, say: (bytes: Buffer) => void, onEnd: (end: HelperEnd) => void): SimHelper {
+  #newHelper(
+    process: SimProcess,
+    say: (bytes: Buffer) => void,
+    onEnd: (end: HelperEnd) => void,
+    askPolicy?: (bytes: Buffer) => void,
+  ): SimHelper {
     const { time, guest, link, reached } = this.#in;
-    const helper = new SimHelper({ time, process, guest, link, reached, isThere: () => this.#isThere(), say, onEnd });
+    const helper = new SimHelper({ time, process, guest, link, reached, isThere: () => this.#isThere(), say, onEnd, askPolicy });
     this.helper = helper;
     process.start(() => helper.start(), SPAWN_MS);
     return helper;
@@ -129,6 +136,17 @@ export class SimMigration {
   #runRelay(relay: SimProcess, helperProcess: SimProcess, socket: Socket): void {
     const { time, pipe, xen } = this.#in;
     const says = new Readable({ read: () => undefined });
+    const policy = new Duplex({
+      read: () => undefined,
+      write: (bytes: Buffer, _encoding, written) => {
+        time.after(pipe.latencyMs, helperProcess, () => helper.hearPolicy(bytes));
+        written();
+      },
+      destroy: (_error, destroyed) => {
+        time.after(pipe.latencyMs, helperProcess, () => helper.hearPolicy(undefined));
+        destroyed(null);
+      },
+    });
     const stdin = new Readable({ read: () => undefined });
     let exited: (end: HelperEnd) => void = () => undefined;
     const child = {
@@ -149,6 +167,7 @@ export class SimMigration {
           says.push(null);
           exited(end);
         }),
+      this.#in.policy ? (bytes) => relay.alive && this.#send(relay, bytes, (piece) => policy.push(piece)) : undefined,
     );
     const hears = new Writable({
       write: (bytes: Buffer, _encoding, written) => {
@@ -177,7 +196,7 @@ export class SimMigration {
     const xl = createXl({ start: xen.program(relay) });
     const running = new Relay({
       job: { args: [], fds: [], domid: this.#in.domid, flags: 1 },
-      helper: { process: child, pid: helperProcess.pid, says, hears } as unknown as Helper,
+      helper: { process: child, pid: helperProcess.pid, says, hears, ...(this.#in.policy ? { policy } : {}) } as unknown as Helper,
       socket,
       xen: '4.17',
       policyMissing: 'simulated without',
@@ -204,7 +223,10 @@ export class SimMigration {
     };
     relay.onEnd(() => {
       // The helper sees it at its next word, or at once where it waits.
-      time.after(pipe.latencyMs, helperProcess, () => helper.hear(undefined));
+      time.after(pipe.latencyMs, helperProcess, () => {
+        helper.hearPolicy(undefined);
+        helper.hear(undefined);
+      });
       time.after(2 * pipe.latencyMs, this.xl, () => this.#helperGone(ending ?? { code: null, signal: 'SIGKILL' }));
     });
   }

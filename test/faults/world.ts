@@ -31,6 +31,8 @@ export interface Setting {
   readonly targetMs: number;
   readonly peek: boolean;
   readonly controller: string;
+  /** The pre-copy policy is ours: rounds go on past five. */
+  readonly policy?: boolean;
   /** A shorter timeslice is asked for; the pool's own is 30 ms. */
   readonly tsliceMs?: number;
 }
@@ -139,6 +141,7 @@ export class World {
       pipe,
       domid,
       uuid: UUID,
+      policy: this.setting.policy === true,
       dial: (relay) => this.#dial(relay),
       reached: (moment) => this.reached(moment),
     });

@@ -44,7 +44,8 @@ export class SimXen {
   onStarted: (process: SimProcess) => void = () => undefined;
   readonly guests = new Map<string, SimGuest>();
   readonly #hanging: (() => void)[] = [];
-  readonly #setting = new Map<SimProcess, number>();
+  /** Calls that set a cap (by domid) or a timeslice (by cpupool). */
+  readonly #setting = new Map<SimProcess, number | string>();
   readonly #time: VirtualTime;
   readonly #rng: Rng;
 
@@ -90,8 +91,8 @@ export class SimXen {
   }
 
   /** As /proc shows them. */
-  callsUnderWay(domid: number): readonly number[] {
-    return [...this.#setting].filter(([who, of]) => who.alive && of === domid).map(([who]) => who.pid);
+  callsUnderWay(wanted: number | string): readonly number[] {
+    return [...this.#setting].filter(([who, of]) => who.alive && of === wanted).map(([who]) => who.pid);
   }
 
   /** xl as `by` starts it. */
@@ -148,7 +149,8 @@ export class SimXen {
       });
     if (dies === 'after') by.end();
     const who = new SimProcess('xl', this.#time);
-    if (args.includes('-d') && isSet && now !== 'cannot-start') this.#setting.set(who, Number(args[args.indexOf('-d') + 1]));
+    if (isSet && now !== 'cannot-start')
+      this.#setting.set(who, args.includes('-d') ? Number(args[args.indexOf('-d') + 1]) : (args[args.indexOf('-p') + 1] ?? ''));
     this.onStarted(who);
     gone = () => who.end();
     return {

@@ -89,7 +89,7 @@ export class SimXthrottle {
   async #steerAlone(xl: RunXl, fs: JournalFs, wait: () => Promise<unknown>): Promise<void> {
     const lives = (owner: { readonly pid: number }) => this.#world.lives(owner.pid);
     this.outcomes.push(
-      ...(await restoreLeftovers({ xl, directory: STATE, fs, lives, callsUnderWay: (domid) => this.#world.xen.callsUnderWay(domid) })),
+      ...(await restoreLeftovers({ xl, directory: STATE, fs, lives, callsUnderWay: (of) => this.#world.xen.callsUnderWay(of) })),
     );
     const { facts } = await describe(this.#world.xen.byUuid(UUID)?.domid, xl);
     const steering = steerCap({
@@ -143,7 +143,7 @@ export class SimXthrottle {
         fs: disk.for(this.process),
         owner: this.process.owner,
         lives: (owner) => this.#world.lives(owner.pid),
-        callsUnderWay: (domid) => xen.callsUnderWay(domid),
+        callsUnderWay: (of) => xen.callsUnderWay(of),
         listen: async (path) => this.#world.listen(this.process, path),
         startGuard: () => new Promise((resolve) => time.after(60, this.process, () => resolve(this.#startGuard()))),
       },
@@ -174,7 +174,7 @@ export class SimXthrottle {
           ...GUARD,
           fs: disk.for(guard),
           lives: (owner) => this.#world.lives(owner.pid),
-          callsUnderWay: (domid) => xen.callsUnderWay(domid),
+          callsUnderWay: (of) => xen.callsUnderWay(of),
         }).then(
           (outcomes) => {
             this.outcomes.push(...outcomes);

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { capCallsUnderWay } from '../../src/xen/cap-calls-under-way.ts';
+import { callsUnderWay } from '../../src/xen/calls-under-way.ts';
 
 let proc: string;
 beforeEach(() => {
@@ -24,9 +24,13 @@ describe('calls that set a cap and have not ended', () => {
     runs('15', 'xl', 'list', '-l', '24');
     runs('16', 'sched-credit', '-d', '24', '-c', '50');
     runs('self', 'xl', 'sched-credit', '-d', '24', '-c', '50');
+    runs('18', 'xl', 'sched-credit', '-s', '-p', 'Pool 1', '-t', '5');
+    runs('19', 'xl', 'sched-credit', '-s', '-p', 'Pool 1');
     mkdirSync(join(proc, '17'));
-    expect(capCallsUnderWay(24, proc)).toEqual([11, 12]);
-    expect(capCallsUnderWay(25, proc)).toEqual([13]);
-    expect(capCallsUnderWay(24, join(proc, 'nosuch'))).toEqual([]);
+    expect(callsUnderWay(24, proc)).toEqual([11, 12]);
+    expect(callsUnderWay(25, proc)).toEqual([13]);
+    expect(callsUnderWay('Pool 1', proc)).toEqual([18]);
+    expect(callsUnderWay('Pool-0', proc)).toEqual([]);
+    expect(callsUnderWay(24, join(proc, 'nosuch'))).toEqual([]);
   });
 });
