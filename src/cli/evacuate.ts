@@ -53,7 +53,7 @@ const withOwnOptions = (args: Argv) =>
       type: 'string',
       requiresArg: true,
       default: '2',
-      describe: 'tries for a guest that missed; later ones alone, with more rounds',
+      describe: 'tries for a guest that missed; later ones at the end, with more rounds',
     })
     .option('deny', {
       type: 'string',

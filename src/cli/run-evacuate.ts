@@ -192,12 +192,12 @@ class Drain {
     });
   }
 
-  async #begin({ uuid, hard }: Start, leftMs: number | undefined): Promise<void> {
+  async #begin({ uuid, hard, alone }: Start, leftMs: number | undefined): Promise<void> {
     const { goal, migrator, quiet, output } = this.#options;
     await this.#keep(started(this.#evacuation, uuid));
     const entry = this.#evacuation.entries.find(({ candidate }) => candidate.uuid === uuid);
     if (!quiet)
-      output.say(`${entry?.candidate.name}: leaves now${hard ? ', once more, with the link for itself' : ''}; ${this.#progress()}`);
+      output.say(`${entry?.candidate.name}: leaves now${hard ? ', with more rounds' : ''}${alone ? ', alone' : ''}; ${this.#progress()}`);
     const mine = { shared: this.#running.size > 0 };
     for (const other of this.#running.values()) other.shared = true;
     this.#running.set(uuid, mine);

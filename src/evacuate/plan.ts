@@ -67,8 +67,10 @@ export const harder = (goal: GoalOptions): GoalOptions => ({
 /** Starts this guest now. */
 export interface Start {
   readonly uuid: string;
-  /** With the link for itself, and more rounds. */
+  /** With more rounds. */
   readonly hard: boolean;
+  /** Nobody else is to use the link meanwhile. */
+  readonly alone: boolean;
 }
 
 /** A stream that gets less of the link than this leaves room for others. */
@@ -127,7 +129,8 @@ export function lanesOf({ options, streamRate }: Evacuation): number {
 const hasMissed = ({ attempts }: Entry): boolean => attempts.some(({ result }) => result === 'stayed');
 
 /**
- * Those that wait, in the order in which they are to leave: what has missed already comes last, with the link for itself. `auto`: several at
+ * Those that wait, in the order in which they are to leave: what has missed already comes last,
+ * unless there is room for it beside the others. `auto`: several at
  * a time the largest first, so that none is left alone at the end; one at a time the quickest first, so that most are away when time is short;
  * who may not make it at all after the others; and before the rate is known the calm ones, from which it is learned best.
  */
@@ -137,8 +140,13 @@ export function inOrder(evacuation: Evacuation): readonly Entry[] {
   const waiting = evacuation.entries.filter(({ status }) => status === 'waiting');
   const isDoubtful = ({ candidate }: Entry): boolean =>
     order === 'auto' && (leastDowntime(candidate, outline) ?? 0) > evacuation.options.targetDowntimeMs;
+  // Where there is room beside others, what takes long is not kept for the end.
+  const rankOf = (entry: Entry): number => {
+    if (hasMissed(entry)) return lanesOf(evacuation) > 1 && !needsTheLink(entry, evacuation) ? 0 : 2;
+    return isDoubtful(entry) ? 1 : 0;
+  };
   const keys = new Map<Entry, readonly [number, number]>(
-    waiting.map((entry) => [entry, [hasMissed(entry) ? 2 : isDoubtful(entry) ? 1 : 0, costOf(entry.candidate, evacuation, outline)]]),
+    waiting.map((entry) => [entry, [rankOf(entry), costOf(entry.candidate, evacuation, outline)]]),
   );
   const key = (entry: Entry, at: 0 | 1): number => keys.get(entry)?.[at] ?? 0;
   return waiting
@@ -170,17 +178,27 @@ function costOf(candidate: Candidate, evacuation: Evacuation, outline: PredictOp
   }
 }
 
+/** A try that got less of what a stream gets alone than this was held up by the others. */
+const SLOWED = 0.8;
+
+/** Whether its last try missed while others took its part of the link. */
+function needsTheLink({ attempts }: Entry, { streamRate }: Evacuation): boolean {
+  const last = attempts.at(-1);
+  if (last?.result !== 'stayed' || !last.shared || last.seconds <= 0) return false;
+  return streamRate === undefined || last.bytesSent / last.seconds < SLOWED * streamRate;
+}
+
 /** Which guests to start now; none while nothing may be added. Ask again whenever one has ended. */
 export function nextStarts(evacuation: Evacuation): readonly Start[] {
   const running = evacuation.entries.filter(({ status }) => status === 'running');
-  if (running.some(hasMissed)) return [];
+  if (running.some((entry) => needsTheLink(entry, evacuation))) return [];
   const starts: Start[] = [];
   for (const entry of inOrder(evacuation)) {
     const busy = running.length + starts.length;
-    const hard = hasMissed(entry);
-    if (hard ? busy > 0 : busy >= lanesOf(evacuation)) break;
-    starts.push({ uuid: entry.candidate.uuid, hard });
-    if (hard) break;
+    const alone = needsTheLink(entry, evacuation);
+    if (alone ? busy > 0 : busy >= lanesOf(evacuation)) break;
+    starts.push({ uuid: entry.candidate.uuid, hard: hasMissed(entry), alone });
+    if (alone) break;
   }
   return starts;
 }

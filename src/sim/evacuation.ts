@@ -104,7 +104,7 @@ export function simulateEvacuation(options: SimulatedEvacuationOptions): Simulat
         start(
           host.scenarios[index] as NamedScenario,
           index,
-          { uuid, hard: hard || options.hardGuests?.includes(index) === true },
+          { uuid, hard: hard || options.hardGuests?.includes(index) === true, alone: false },
           nowMs,
           options,
         ),

@@ -90,17 +90,26 @@ describe('who leaves, and when', () => {
 });
 
 describe('a guest that missed', () => {
-  it('is tried again after all others, alone and steep, and left after its last try', () => {
-    let evacuation = ended(started(plan(three, { parallel: 2 }), 'uuid-big'), 'uuid-big', missed());
+  it('is tried again after all others, alone where they had slowed it, with more rounds, and left after its last try', () => {
+    let evacuation = ended(started(plan(three, { parallel: 2 }), 'uuid-big'), 'uuid-big', missed({ shared: true, bytesSent: 0.5e9 }));
     expect(nextStarts(evacuation).map(({ hard }) => hard)).toEqual([false, false]);
     for (const uuid of ['uuid-small', 'uuid-middle']) evacuation = started(evacuation, uuid);
     evacuation = ended(evacuation, 'uuid-small', attempt());
     expect(nextStarts(evacuation)).toEqual([]);
     evacuation = ended(evacuation, 'uuid-middle', attempt());
-    expect(nextStarts(evacuation)).toEqual([{ uuid: 'uuid-big', hard: true }]);
+    expect(nextStarts(evacuation)).toEqual([{ uuid: 'uuid-big', hard: true, alone: true }]);
     evacuation = ended(started(evacuation, 'uuid-big'), 'uuid-big', missed());
     expect(isOver(evacuation)).toBe(true);
     expect(evacuation.entries[0]).toMatchObject({ status: 'left', why: 'the target cannot be met' });
+  });
+  it('while nobody slowed it is tried again beside the others', () => {
+    const rate = { seconds: 10, bytesSent: 4e9 };
+    let evacuation = ended(started(plan(three, { parallel: 2 }), 'uuid-small'), 'uuid-small', attempt(rate));
+    evacuation = ended(started(evacuation, 'uuid-big'), 'uuid-big', missed({ ...rate, shared: true }));
+    expect(nextStarts(evacuation).map(({ hard, alone }) => [hard, alone])).toEqual([
+      [true, false],
+      [false, false],
+    ]);
   });
   it('is not tried again when it was proven with the link for itself that no cap does', () => {
     const evacuation = ended(started(plan(three), 'uuid-big'), 'uuid-big', missed({ bestDowntimeMs: 900 }));
