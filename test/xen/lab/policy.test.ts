@@ -4,7 +4,7 @@ import { Lab, localLink, type Migrated, observationsOf, prepareLab, whyNoLab } f
 const why = whyNoLab();
 if (why !== undefined) console.info(`skipped: real Xen: ${why}`);
 
-const BUSY = { memMib: 96, workingSetMib: 32, rate: 3000 } as const;
+const BUSY = { memMib: 128, workingSetMib: 32, rate: 3000 } as const;
 /** What is left after these rounds does not depend on how fast the emulator is, only on how its link compares with the guest. */
 const PAGES = 1500;
 /** Half speed: the dirty set shrinks by a third or so in a round, so that it takes many. */
@@ -60,7 +60,7 @@ describe.skipIf(why !== undefined)('real Xen, the pre-copy policy', () => {
   });
 
   it('switches over as soon as the dirty set fits: fewer rounds and bytes than stock', async () => {
-    await lab.guest('vm1', { ...BUSY, workingSetMib: 6, rate: 1500 });
+    await lab.guest('vm1', { memMib: 96, workingSetMib: 6, rate: 1500 });
     const stock = await lab.migrate('vm1', { args: '--observe --target-downtime 2s' });
     const ours = await lab.migrate('vm1', { args: `--target-downtime 2s --max-dirty-pages 4000 --on-miss proceed` });
     expect(rounds(ours), ours.stderr).toBeLessThan(rounds(stock));
