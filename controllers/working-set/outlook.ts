@@ -12,6 +12,7 @@ import {
   lowest,
   luckMs,
   ms,
+  ownShare,
   type Pages,
   type PlanModel,
   type PlanStart,
@@ -167,7 +168,7 @@ export function outlook(
   // Those who want safety do not want to find out: the likely has to promise it.
   const hope = goal.prefer === 'safety' ? best.fits || free(likely, start).fits : bestCase.fits || untouched.fits;
   const feasible = hope || late;
-  const calm = calmOf(likely, calmModel, start, goal);
+  const calm = course.lostMs > 0 ? calmOf(likely, calmModel, start, goal) : undefined;
   return {
     likely,
     start,
@@ -216,7 +217,7 @@ function fitting(full: Estimate<number>, rate: Estimate<BytesPerSecond>, rateHop
       hoped: { fitPages: most, fitPagesLifted: most, fitPagesFree: most, ...no },
     };
   }
-  const slicePages = (full.high * goal.capabilities.tsliceMs) / 1000;
+  const slicePages = ((full.high / ownShare(goal)) * goal.capabilities.tsliceMs) / 1000;
   const direct = pagesThatSurelyFit(target, full.high, rate.low, goal);
   const unlifted = pagesThatSurelyFit(target, full.high, rate.low, goal, ms(0));
   const hopedGoal: Goal = {

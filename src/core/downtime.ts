@@ -13,6 +13,14 @@ const LIFT_LIKELY = 0.25;
 const LIFT_WORST = 0.5;
 
 /**
+ * The least share of full speed that a guest has once our cap is lifted: below 1 where its owner capped it. Such a guest answers a suspend
+ * so much later, and let go after being parked it may run at the speed its vCPUs have, not at the mean that its own cap allows.
+ */
+export function ownShare({ capCeilingPercent, domain }: Goal): number {
+  return Math.min(1, capCeilingPercent / (100 * domain.activeVcpus));
+}
+
+/**
  * Downtime (suspend passed on → running at the destination) if the guest were suspended with `dirty` pages to send:
  *
  *   latency + (dirty + fullRate × (lift + latency) + SUSPEND_PAGES) / transfer rate + overhead
@@ -28,7 +36,7 @@ export function predictDowntime(
   goal: Goal,
   liftMs: Ms = goal.capabilities.liftLatencyMs,
 ): Estimate<Ms> {
-  const { low, value, high } = goal.suspendLatencyMs;
+  const { low, value, high } = suspendLatency(goal);
   const { overheadMs } = goal;
   const last = predictLastPages(dirty, fullRate, goal, liftMs);
   return between(
@@ -45,19 +53,27 @@ export function predictLastPages(
   goal: Goal,
   liftMs: Ms = goal.capabilities.liftLatencyMs,
 ): Estimate<Pages> {
-  const { low, value, high } = goal.suspendLatencyMs;
+  const { low, value, high } = suspendLatency(goal);
+  const share = ownShare(goal);
   const one = (d: number, full: number, runsMs: number, own: number): Pages =>
     pages(Math.min(goal.domain.populatedPages, d + (full * runsMs) / 1000 + own));
   return between(
     one(dirty.low, fullRate.low, low, SUSPEND_PAGES_LOW),
     one(dirty.value, fullRate.value, LIFT_LIKELY * liftMs + value, SUSPEND_PAGES),
-    one(dirty.high, fullRate.high, LIFT_WORST * liftMs + high, SUSPEND_PAGES_HIGH),
+    one(dirty.high, fullRate.high / share, LIFT_WORST * liftMs + high, SUSPEND_PAGES_HIGH),
   );
+}
+
+/** From passing the suspend on until the guest stands: as learned, unless its owner's cap holds it back and every demand of it is full. */
+function suspendLatency(goal: Goal): Estimate<Ms> {
+  const { low, value, high } = goal.suspendLatencyMs;
+  const share = ownShare(goal);
+  return between(low, ms(value / share), ms(high / share));
 }
 
 /** The most pages that may be dirty at the suspend request for the downtime to fit `target`; 0 when not even none fits. */
 export function pagesThatFit(target: Ms, fullRate: number, rate: BytesPerSecond, goal: Goal): Pages {
-  const latency = goal.suspendLatencyMs.value;
+  const latency = goal.suspendLatencyMs.value / ownShare(goal);
   const left = target - latency - goal.overheadMs.value;
   if (left <= 0) return pages(0);
   const sendable = left / sendTime(pages(1), rate);
@@ -75,9 +91,10 @@ export function pagesThatSurelyFit(
   goal: Goal,
   liftMs: Ms = goal.capabilities.liftLatencyMs,
 ): Pages {
-  const latency = goal.suspendLatencyMs.high;
+  const share = ownShare(goal);
+  const latency = goal.suspendLatencyMs.high / share;
   const left = target - latency - goal.overheadMs.high;
   if (left <= 0) return pages(0);
   const sendable = left / sendTime(pages(1), rateLow);
-  return pages(Math.max(0, sendable - (fullRateHigh * (LIFT_WORST * liftMs + latency)) / 1000 - SUSPEND_PAGES_HIGH));
+  return pages(Math.max(0, sendable - ((fullRateHigh / share) * (LIFT_WORST * liftMs + latency)) / 1000 - SUSPEND_PAGES_HIGH));
 }

@@ -1,6 +1,6 @@
 import { capPercent } from './cap.ts';
 import { because, type Decision, type Forecast } from './decision.ts';
-import { predictDowntime, predictLastPages } from './downtime.ts';
+import { ownShare, predictDowntime, predictLastPages } from './downtime.ts';
 import { between, type Estimate, exactly } from './estimate.ts';
 import type { Goal } from './goal.ts';
 import { stallOf } from './stall.ts';
@@ -78,7 +78,7 @@ export function judge(
   const later = between(
     pages(dirty.low + fullRate.low * slice),
     pages(dirty.value + fullRate.value * slice),
-    pages(dirty.high + fullRate.high * slice),
+    pages(dirty.high + (fullRate.high / ownShare(goal)) * slice),
   );
   const liftMs = liftNeeded(stallMs, goal);
   const downtimeMs = predictDowntime(dirty, fullRate, rate, goal, liftMs);

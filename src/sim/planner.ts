@@ -154,7 +154,8 @@ function ending(world: World, round: Round, speed: number): Ending {
   const passMs = round.sentAtMs + (throttled ? scenario.host.liftLatencyMs : 0);
   const lifted = throttled ? dirtied(world, tables.between(round.sentAtMs, passMs), speed, asked) : asked;
   const finish = (delayMs: number): Ending => {
-    const standsMs = passMs + delayMs + world.suspendMs;
+    // A guest that its owner's cap holds back answers late.
+    const standsMs = passMs + delayMs + world.suspendMs / round.full;
     const left = dirtied(world, tables.between(passMs, standsMs), round.full, lifted);
     const pages = Math.min(goal.domain.populatedPages, Math.round(sum(left)) + world.suspendPages);
     const endMs = tables.realisation.sentAt(standsMs, pages * WIRE_BYTES_PER_PAGE) + world.resumeMs;

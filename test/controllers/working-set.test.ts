@@ -47,6 +47,15 @@ describe('working-set', () => {
     expect(truth.downtimeMs).toBeLessThanOrEqual(300);
   });
 
+  it.each([1, 2, 3, 4, 5, 6])('keeps its upper bound for a guest that its owner capped (seed %i)', (seed) => {
+    const { summary, truth } = run(loadScenario('already-capped'), { targetDowntimeMs: ms(250) }, seed);
+    if (truth.downtimeMs !== null) expect(truth.downtimeMs).toBeLessThanOrEqual(summary.predictedDowntimeRangeMs?.high as number);
+  });
+
+  it('does not call a phase of the first two rounds impossible where rounds can be added', () => {
+    for (const seed of [1, 2, 3]) expect(run(loadScenario('calms-down'), { targetDowntimeMs: ms(200) }, seed).summary.outcome).toBe('met');
+  });
+
   it('leaves a guest alone that converges by itself', () => {
     const { truth, summary } = run(loadScenario('idle'), { targetDowntimeMs: ms(200) });
     expect(summary.outcome).toBe('met');

@@ -44,6 +44,14 @@ describe('suspend gate', () => {
     });
   });
 
+  it("reckons with an owner's cap: such a guest stands later, and may have dirtied at full speed until then", () => {
+    const halved = goal({}, { vcpus: 2, activeVcpus: 2, capOriginal: capped(100) });
+    const whole = goal({}, { vcpus: 2, activeVcpus: 2 });
+    const [slow, fast] = [halved, whole].map((g) => predictDowntime(exact(1000), full(100_000), rate(1e9), g));
+    expect((slow?.high as number) - (fast?.high as number)).toBeGreaterThan(40);
+    expect(slow?.low).toBeCloseTo(fast?.low as number, 6);
+  });
+
   it('counts what that slice dirties', () => {
     const stalled = track({ cap: capped(20) });
     const calm = answerSuspend(exact(2000), full(1000), stalled, goal());

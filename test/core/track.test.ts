@@ -1,5 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { bytes, initialTrack, ms, type Observation, observe, pages, type Track, WIRE_BYTES_PER_PAGE } from '../../src/core/index.ts';
+import {
+  bytes,
+  initialTrack,
+  ms,
+  type Observation,
+  observe,
+  pages,
+  rateAhead,
+  type Track,
+  WIRE_BYTES_PER_PAGE,
+} from '../../src/core/index.ts';
 import { goal } from './fixtures.ts';
 
 const g = goal({}, { populatedPages: pages(4_000_000) });
@@ -62,6 +72,16 @@ describe('transfer rate', () => {
     }
     expect(all).toBeGreaterThan(100);
     expect(inside / all).toBeGreaterThan(0.9);
+  });
+
+  it('expects a sag to be over after a while, with the range of the long run', () => {
+    const track = fold(rounds([2_000_000], (n) => (n < 70 ? 250 : 100), 80));
+    const now = track.transferRate?.value as number;
+    expect(rateAhead(track, 0)?.value).toBeCloseTo(now, 3);
+    const ahead = [1000, 4000, 60_000].map((aheadMs) => rateAhead(track, aheadMs)?.value as number);
+    expect([now, ...ahead]).toEqual([now, ...ahead].sort((a, b) => a - b));
+    expect((ahead[2] as number) / now).toBeGreaterThan(1.5);
+    expect(ahead[2]).toBeLessThan(250 * 1000 * WIRE_BYTES_PER_PAGE);
   });
 
   it('does not read a rate out of absent frames', () => {
