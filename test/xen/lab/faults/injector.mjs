@@ -1,7 +1,7 @@
 // Runs in the lab's dom0: starts a migration, waits for a moment of it, does a deed to one of its processes, waits until all of it is
 // over, and prints what it saw as one JSON object. argv[2]: the plan (InjectorPlan in inject.ts). Plain JavaScript on Node's own modules.
 import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 
 const plan = JSON.parse(process.argv[2]);
@@ -59,7 +59,7 @@ function strike() {
   const pids = pidsOf(plan.victim);
   if (plan.deed === 'fill') {
     try {
-      writeFileSync('/run/xthrottle-fill', Buffer.alloc(1 << 30));
+      for (let n = 0; n < 1024; n++) appendFileSync('/run/xthrottle-fill', Buffer.alloc(1 << 16));
     } catch {
       // ENOSPC: that is what is wanted.
     }
