@@ -185,7 +185,7 @@ export class Lab {
     return migratedOf(
       await this.sh(
         `${options.environment ?? ''} xthrottle migrate ${name} '${link}' --json ${options.args ?? ''} -- -s ''`,
-        options.timeoutMs ?? 150_000,
+        options.timeoutMs ?? 280_000,
       ),
     );
   }
