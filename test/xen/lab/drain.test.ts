@@ -8,7 +8,7 @@ const BUSY = { memMib: 128, workingSetMib: 16, rate: 2000 } as const;
 const CALM = { memMib: 128, workingSetMib: 2, rate: 200 } as const;
 
 /** A shorter timeslice, less to send, and draining the host: what changes more than one domain's cap. */
-describe.skipIf(why !== undefined)('real Xen: --tslice, --balloon, evacuate', () => {
+describe.skipIf(why !== undefined)('real Xen, more than one cap', () => {
   const lab = new Lab(Number(process.env['PORT'] ?? 2222));
 
   beforeAll(async () => {
@@ -86,7 +86,7 @@ describe.skipIf(why !== undefined)('real Xen: --tslice, --balloon, evacuate', ()
     expect(ran.stderr).toContain('from 1 to 1000');
   });
 
-  it('--balloon: fewer bytes and less time; the guest has its memory again where it arrives', async () => {
+  it('--balloon: fewer bytes, less time; the guest has its memory again where it arrives', async () => {
     const options = '--target-downtime 5s --on-miss proceed';
     await lab.guest('vm1', CALM);
     const whole = await lab.migrate('vm1', { args: options });
