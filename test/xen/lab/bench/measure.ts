@@ -32,7 +32,8 @@ export async function measure(lab: Lab, { id, writer, linkBytesPerSecond, contro
   // What earlier migrations taught of this pair stays: an emulator's fixed costs are not those of hardware.
   await lab.guest(NAME, writer);
   await lab.sh(`sleep ${MEASURED_BEFORE_SECONDS}`);
-  const before = beatsOf(await lab.console(NAME, false));
+  const textBefore = await lab.console(NAME, false);
+  const before = beatsOf(textBefore);
   const which = controller === 'stock' ? '--observe' : `--controller ${controller} --on-miss proceed`;
   const run = await lab.migrate(NAME, {
     linkBytesPerSecond,
@@ -50,7 +51,7 @@ export async function measure(lab: Lab, { id, writer, linkBytesPerSecond, contro
   const rateBefore = (begin.work - first.work) / (begin.bootSeconds - first.bootSeconds);
   return {
     id,
-    gapMs: Math.max(0, ...gapsOf(text)),
+    gapMs: Math.max(0, ...gapsOf(text).slice(gapsOf(textBefore).length)),
     lostSeconds: end.bootSeconds - begin.bootSeconds - (end.work - begin.work) / rateBefore,
     totalSeconds: summary.totalSeconds,
     downtimeMs: summary.observedDowntimeMs,
