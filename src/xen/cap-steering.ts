@@ -2,7 +2,7 @@ import { type Cap, capToXen, isLower, sameCap, showCap } from '../core/cap.ts';
 import { messageOf } from '../core/errors.ts';
 import type { DomainFacts } from '../core/goal.ts';
 import type { Effect, RestoreResult } from '../host.ts';
-import type { CapActuator } from './cap-actuator.ts';
+import type { CapActuator, CapSet } from './cap-actuator.ts';
 import { type CappingScheduler, writeCapArgs } from './cap-calls.ts';
 import type { Journal } from './journal.ts';
 import { type CapEntry, JOURNAL_VERSION } from './journal-entry.ts';
@@ -62,6 +62,8 @@ export function steerCap(options: SteeringOptions): CapSteering {
   let expected: Cap = original;
   /** Caps of calls that failed or timed out: they may have come into force all the same, or still do. */
   let attempted: readonly Cap[] = [];
+  /** Caps of calls that are under way. */
+  let flying: readonly Cap[] = [];
   let capsSet: readonly number[] = [];
   let handsOff: string | undefined;
   /** What somebody else had set when that was seen: the domain's own from then on. */
@@ -90,6 +92,7 @@ export function steerCap(options: SteeringOptions): CapSteering {
   const isOurs = (cap: Cap): boolean =>
     sameCap(cap, expected) ||
     isAmong(attempted, cap) ||
+    isAmong(flying, cap) ||
     ((actuator.lingering().length > 0 || theirs !== undefined) && capsSet.includes(capToXen(cap)));
 
   /** Whether somebody else has set the cap since; theirs wins from then on. */
@@ -118,6 +121,20 @@ export function steerCap(options: SteeringOptions): CapSteering {
     return `the cap journal cannot be written (${written.text}): nothing is changed any more`;
   };
 
+  /** The call itself. A lift that overtakes it does not make its cap somebody else's, nor does its failure. */
+  const fly = async (cap: Cap, lift: boolean): Promise<CapSet> => {
+    flying = [...flying, cap];
+    try {
+      return await actuator.set(cap, { lift });
+    } catch (error) {
+      attempted = isAmong(attempted, cap) ? attempted : [...attempted, cap];
+      throw error;
+    } finally {
+      const at = flying.indexOf(cap);
+      flying = flying.filter((_, i) => i !== at);
+    }
+  };
+
   const set = async (cap: Cap): Promise<Effect> => {
     const turn = ++newest;
     // Lifting never waits for a reading that fails.
@@ -127,7 +144,7 @@ export function steerCap(options: SteeringOptions): CapSteering {
       return false;
     });
     if (changed) return { result: 'skipped', ...(handsOff === undefined ? {} : { error: handsOff }) };
-    if (sameCap(cap, expected) && attempted.length === 0 && !cameLate) return { result: 'skipped', cap };
+    if (sameCap(cap, expected) && attempted.length === 0 && flying.length === 0 && !cameLate) return { result: 'skipped', cap };
     const failure = await writeAhead(cap);
     if (failure !== undefined) return { result: 'failed', cap, error: failure };
     if (lower) await options.guarded();
@@ -137,7 +154,7 @@ export function steerCap(options: SteeringOptions): CapSteering {
     if (lower && turn !== newest) return { result: 'superseded', cap };
     if (lower) options.onLowered(true);
     attempted = isAmong(attempted, cap) ? attempted : [...attempted, cap];
-    const { latencyMs } = await actuator.set(cap, { lift: !lower });
+    const { latencyMs } = await fly(cap, !lower);
     // It was on its way when theirs was seen, and has overwritten it.
     if (theirs !== undefined) {
       await actuator.set(theirs, { lift: true, theirs: true });

@@ -333,6 +333,28 @@ describe('the lift for a suspension', () => {
     await lower;
   });
 
+  it('a cap of ours that lands late is not taken for somebody else’s', async () => {
+    const { fake, steering } = steered(0, { library: true });
+    await steering.claim();
+    await steering.set(capped(50));
+    let release: () => void = () => undefined;
+    fake.state.slow = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    const lower = steering.set(capped(20));
+    await called(fake.calls, '20');
+    await steering.set(UNCAPPED);
+    // In force, but its call has not ended.
+    fake.domain().cap = 20;
+    await steering.lookForOthers();
+    const lifted = steering.lift(5000);
+    release();
+    expect(await lifted).toMatchObject({ result: 'applied' });
+    expect(fake.domain().cap).toBe(0);
+    await lower;
+    expect(await steering.restore()).toEqual({ restored: true, capAfter: 0 });
+  });
+
   it('has failed when that call does not end in time', async () => {
     const { fake, steering } = steered(0, { library: true });
     await steering.claim();
