@@ -76,6 +76,8 @@ export interface Start {
 /** A stream that gets less of the link than this leaves room for others. */
 const FULL_SHARE = 0.75;
 const LANES_MAX = 4;
+/** So small a part of a stream is not worth another guest that dirties meanwhile. */
+const SPARE_STREAM = 0.1;
 /** Without a rate to go by: a gigabit, as sizes are compared only. */
 const RATE_UNKNOWN = bytesPerSecond(117e6);
 const OUTLINE = { fixedMs: ms(70), aroundMs: ms(1000), roundsMax: 12 } as const;
@@ -123,7 +125,7 @@ export const outlineOf = (evacuation: Evacuation): PredictOptions => ({
 export function lanesOf({ options, streamRate }: Evacuation): number {
   if (options.parallel !== undefined) return options.parallel;
   if (options.link === undefined || streamRate === undefined || streamRate >= FULL_SHARE * options.link) return 1;
-  return Math.min(LANES_MAX, Math.max(1, Math.round(options.link / streamRate)));
+  return Math.min(LANES_MAX, Math.max(1, Math.ceil(options.link / streamRate - SPARE_STREAM)));
 }
 
 const hasMissed = ({ attempts }: Entry): boolean => attempts.some(({ result }) => result === 'stayed');

@@ -72,7 +72,7 @@ describe('who leaves, and when', () => {
   it('one at a time, until it is known that one stream does not fill the link', () => {
     const one = plan(three, { link: LINK });
     expect(lanesOf(one)).toBe(1);
-    const half = ended(started(one, 'uuid-small'), 'uuid-small', attempt({ bytesSent: 4.5e9 }));
+    const half = ended(started(one, 'uuid-small'), 'uuid-small', attempt({ bytesSent: 5e9 }));
     expect(lanesOf(half)).toBe(2);
     expect(names(nextStarts(half))).toEqual(['big', 'middle']);
     const full = ended(started(one, 'uuid-small'), 'uuid-small', attempt({ bytesSent: 9e9 }));
