@@ -12,33 +12,26 @@ import {
   lowest,
   luckMs,
   ms,
-  ownShare,
   type Pages,
   type PlanModel,
   type PlanStart,
   pageRate,
   pages,
   pagesThatFit,
-  pagesThatSurelyFit,
   predictDowntime,
   rateAhead,
-  type Shape,
   shapeOf,
-  stallOf,
   type Track,
   WIRE_BYTES_PER_PAGE,
 } from '../../src/core/index.ts';
-import { demandOf, dirtyIn, type GuestView, onTimeMs, speedIn, timeInRound, workInRound } from './guest.ts';
+import { dirtyRange, fitting, fullRates } from './fits.ts';
+import { demandOf, type GuestView, onTimeMs, speedIn, timeInRound, workInRound } from './guest.ts';
 import { type Calm, calmOf } from './patience.ts';
 import { floorPercent, ROUNDS_OPEN, slewOf, weightsOf } from './preferences.ts';
 
 /** The range of the curve is so many mean errors wide each way (log scale), and at least the noise of counting. */
 const ERRORS_WIDE = 1.5;
 const ERROR_MIN = 0.02;
-/** What the gate adds to a dirty count that it reads or, without a look, predicts. */
-const GATE_READ = 1.03;
-const GATE_READ_PAGES = 16;
-
 /**
  * How much of the ranges is feared, by the live rounds that are left (this one included). Early the rounds are long, throttling them costs
  * most, and much will be known better before it matters; in the last two nothing can be put right any more.
@@ -181,64 +174,6 @@ export function outlook(
     fullRate,
     forecast: forecastOf(course, best, careful, hopeful, feasible, fullRate, rate, goal),
   };
-}
-
-/**
- * New pages per second at full speed from the suspend request until the guest stands, when `dirty` already are: the curve is steepest where
- * the log is empty.
- */
-function fullRates(shapes: Shapes, dirty: number, goal: Goal): Estimate<number> {
-  const { tsliceMs, liftLatencyMs } = goal.capabilities;
-  const spanMs = tsliceMs + liftLatencyMs + goal.suspendLatencyMs.value;
-  const of = (shape: Shape): number => {
-    const entered = Math.min(shape.workFor(dirty), shape.workMax);
-    return ((shape.at(entered + spanMs) - shape.at(entered)) / spanMs) * 1000;
-  };
-  return between(of(shapes.low), of(shapes.value), of(shapes.high));
-}
-
-interface Shapes {
-  readonly low: Shape;
-  readonly value: Shape;
-  readonly high: Shape;
-}
-
-function fitting(full: Estimate<number>, rate: Estimate<BytesPerSecond>, rateHoped: BytesPerSecond, demand: number, goal: Goal) {
-  const target = goal.targetDowntimeMs;
-  const read = (fit: number): number => Math.max(0, fit / GATE_READ - GATE_READ_PAGES);
-  const { scheduler, tsliceMs } = goal.capabilities;
-  const stallPages = (speed: number): number =>
-    (stallOf(speed * demand, goal.domain.activeVcpus, scheduler, tsliceMs) * pageRate(rate.low)) / 1000;
-  if (goal.maxDirtyPages !== undefined) {
-    const most = goal.maxDirtyPages;
-    const no = { stallPages: () => 0 };
-    return {
-      sure: { fitPages: read(most), fitPagesLifted: read(most), fitPagesFree: read(most), ...no },
-      hoped: { fitPages: most, fitPagesLifted: most, fitPagesFree: most, ...no },
-    };
-  }
-  const slicePages = ((full.high / ownShare(goal)) * goal.capabilities.tsliceMs) / 1000;
-  const direct = pagesThatSurelyFit(target, full.high, rate.low, goal);
-  const unlifted = pagesThatSurelyFit(target, full.high, rate.low, goal, ms(0));
-  const hopedGoal: Goal = {
-    ...goal,
-    overheadMs: { ...goal.overheadMs, value: goal.overheadMs.low },
-    suspendLatencyMs: { ...goal.suspendLatencyMs, value: goal.suspendLatencyMs.low },
-  };
-  const hoped = pagesThatFit(target, full.low, rateHoped, hopedGoal);
-  return {
-    sure: { fitPages: read(direct - slicePages), fitPagesLifted: read(direct), fitPagesFree: read(unlifted), stallPages },
-    hoped: { fitPages: hoped, fitPagesLifted: hoped, fitPagesFree: hoped, stallPages: () => 0 },
-  };
-}
-
-function dirtyRange(guest: GuestView, shapes: Shapes, extraMs: number): Estimate<Pages> {
-  const value = dirtyIn(guest, shapes.value);
-  const high = dirtyIn(guest, shapes.high, extraMs);
-  if (guest.look === undefined) return between(pages(dirtyIn(guest, shapes.low)), pages(value), pages(high));
-  const read = guest.look.pages;
-  const low = read * (2 - GATE_READ) + 0.7 * Math.max(0, value - read);
-  return between(pages(low), pages(value), pages(read * GATE_READ + GATE_READ_PAGES + Math.max(0, high - read)));
 }
 
 export function startOf(guest: GuestView, track: Track, goal: Goal, dirtyPages: number): PlanStart {

@@ -15,6 +15,7 @@ export * from './plan.ts';
 export * from './probe.ts';
 export * from './record.ts';
 export * from './rehearsal.ts';
+export { luckMs, type PlanModel, type PlanStart } from './round-ahead.ts';
 export * from './stall.ts';
 export * from './step.ts';
 export * from './stock.ts';
