@@ -5,8 +5,8 @@ import { seedOf } from './rng.ts';
 import { type RunOptions, type RunReport, simulate } from './run.ts';
 import { asMarkdown, asText, Table } from './table.ts';
 
-// The seed of every run that goes wrong is in its message; RUNS and SEED choose others.
-const base = process.env['SEED'] === undefined ? Date.now() % 2 ** 31 : Number(process.env['SEED']);
+// The seed of every run that goes wrong is in its message; FAULT_RUNS and SEED choose others. Fixed unless given: a rare find belongs to a long run by hand.
+const base = Number(process.env['SEED'] ?? 20121121);
 const RUNS = Number(process.env['FAULT_RUNS'] ?? 600);
 
 const told = (report: RunReport): string =>

@@ -111,7 +111,9 @@ describe.skipIf(why !== undefined)('real Xen, the pre-copy policy', () => {
     expect(sent.code, sent.stderr).toBe(0);
     const real = '/usr/lib/xen-4.17/bin/libxl-save-helper';
     const rubbish = await lab.migrate('vm1', { args, environment: `REAL=${real} XTHROTTLE_REAL_HELPER=/root/rubbish` });
-    expect(rubbish.code, rubbish.stderr).toBe(0);
+    // Stock's last dirty set is above the target.
+    expect([0, 3], rubbish.stderr).toContain(rubbish.code);
+    expect(rubbish.stderr).toContain('the policy object did not answer in time');
     expect(rounds(rubbish)).toBe(5);
     await lab.must(
       "cd /opt/xthrottle/dist/src/xen/relay; mkdir -p /root/old; cp policy.so /root/old/; sed 's/4\\.17/4.99/' policy.so.json > /root/old/policy.so.json",
