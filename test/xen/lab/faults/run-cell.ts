@@ -52,7 +52,7 @@ export async function runCell(lab: Lab, cell: Cell): Promise<Facts> {
     domidBefore,
     leftover: (await lab.domains())[`${NAME}--incoming`] !== undefined && here?.name !== `${NAME}--incoming`,
     logDirty: here === undefined ? ('unknown' as const) : await logDirtyOf(lab, here.domid),
-    saidLeftover: /xl destroy .*--incoming/.test(said(injected)),
+    saidLeftover: DESTROY.test(said(injected)),
     saidLogDirty: /--log-dirty/.test(said(injected)),
     journal: Number(await lab.must('ls /var/lib/xthrottle 2>/dev/null | grep -c "\\.json$" || true')),
   };
@@ -60,9 +60,12 @@ export async function runCell(lab: Lab, cell: Cell): Promise<Facts> {
   return { ...facts, ...(await followed(lab, cell, facts, uuid)) };
 }
 
-/** What xthrottle itself told, without what it passed on of xl's. */
-function said({ stderr, notes, summary }: Injected): string {
-  const own = stderr.split('\n').filter((line) => line.startsWith('xthrottle'));
+/** By name or by domid. */
+const DESTROY = /xl destroy \S/;
+
+/** What xthrottle itself told, without what it passed on of xl's: its lines, and the hints below them. */
+function said({ stderr, notes = [], summary }: Partial<Injected> & { readonly stderr: string }): string {
+  const own = stderr.split('\n').filter((line) => /^(xthrottle| {2}→)/.test(line));
   return [...own, ...notes, summary?.reason ?? ''].join('\n');
 }
 
@@ -88,7 +91,7 @@ async function followed(
   const isDone = () => ran.code === 0 || (!cell.stock && ran.code === 3);
   if (!isDone() && facts.leftover) {
     await lab.sh(`xl destroy ${NAME}--incoming`);
-    const wasSaid = facts.saidLeftover || /xl destroy .*--incoming/.test(ran.stderr);
+    const wasSaid = facts.saidLeftover || DESTROY.test(said(ran));
     ran = await again();
     next = wasSaid ? 'works after what was said' : 'works after destroying what was left';
   }
@@ -119,4 +122,4 @@ async function sweep(lab: Lab): Promise<void> {
 }
 
 /** As a lost migration leaves it: paused, under the name that the receiver wants. */
-const leaveHalf = `sed 's/^name = .*/name = "${NAME}--incoming"/; s/^memory = .*/memory = 32/; s/^maxmem = .*/maxmem = 32/' /run/domu/${NAME}.cfg > /run/domu/half.cfg && xl create -p /run/domu/half.cfg`;
+const leaveHalf = `sed 's/^name = .*/name = "${NAME}--incoming"/' /run/domu/${NAME}.cfg > /run/domu/half.cfg && xl create -p /run/domu/half.cfg`;
