@@ -209,7 +209,8 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
 
   const answerPolicy = (decision: Decision, id: number): Effect => {
     const stops = decision.action === 'stop-and-copy' || decision.action === 'abort';
-    session.answerPolicy(id, stops ? (decision.action as 'stop-and-copy' | 'abort') : 'continue');
+    const answer = stops ? (decision.action as 'stop-and-copy' | 'abort') : 'continue';
+    session.answerPolicy(id, answer, answer === 'abort' ? decision.reason.text : undefined);
     if (decision.action === 'abort') ending.aborting(decision.reason.text);
     return { result: stops ? 'applied' : 'skipped' };
   };

@@ -44,6 +44,10 @@ export class PolicyDesk {
     });
   }
 
+  awaits(id: number): boolean {
+    return this.#open.has(id);
+  }
+
   /** undefined: as stock. Answers to questions that nobody waits for any more are ignored. */
   answer(id: number, answer: PolicyAnswer | undefined): void {
     this.#open.get(id)?.(answer);

@@ -102,7 +102,8 @@ export type ServerMessage =
   | ({ readonly type: 'welcome'; readonly version: number } & Welcome)
   | { readonly type: 'release'; readonly reason?: string }
   | { readonly type: 'suspend-answer'; readonly id: number; readonly grant: boolean; readonly reason?: string; readonly afterMs?: number }
-  | { readonly type: 'policy-answer'; readonly id: number; readonly answer: PolicyAnswer }
+  /** `reason`: of an abort, for libxl's own output. */
+  | { readonly type: 'policy-answer'; readonly id: number; readonly answer: PolicyAnswer; readonly reason?: string }
   | { readonly type: 'cap-set'; readonly set: boolean }
   | { readonly type: 'abort'; readonly reason: string };
 
@@ -207,7 +208,7 @@ const SERVER_SHAPES: Readonly<Record<string, Shape>> = {
   },
   release: { reason: maybe(text) },
   'suspend-answer': { id: whole, grant: flag, reason: maybe(text), afterMs: maybe(finite) },
-  'policy-answer': { id: whole, answer: oneOf('continue', 'stop-and-copy', 'abort') },
+  'policy-answer': { id: whole, answer: oneOf('continue', 'stop-and-copy', 'abort'), reason: maybe(text) },
   'cap-set': { set: flag },
   abort: { reason: text },
 };

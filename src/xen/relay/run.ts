@@ -254,6 +254,7 @@ export class Relay {
         if (message.id === this.#gate?.id) this.#gate.leave.settle(message);
         return;
       case 'policy-answer':
+        if (message.answer === 'abort' && this.#desk.awaits(message.id)) this.#abortByPolicy(message.reason);
         this.#desk.answer(message.id, message.answer);
         return;
       case 'abort':
@@ -273,6 +274,12 @@ export class Relay {
       this.#say(LOG_ERROR, reason);
       this.#signaller.send('SIGTERM');
     }
+  }
+
+  /** As with the suspend: xl's own output says why before it says that it failed. */
+  #abortByPolicy(reason: string | undefined): void {
+    if (!this.#isAborting && reason !== undefined) this.#say(LOG_ERROR, reason);
+    this.#isAborting = true;
   }
 
   #onSignal(signal: NodeJS.Signals): void {

@@ -28,7 +28,7 @@ export interface RelaySession {
    * Denied: the guest is never suspended, the migration fails cleanly and libxl's output carries `reason`.
    */
   answerSuspend(id: number, grant: boolean, reason?: string, afterMs?: number): void;
-  answerPolicy(id: number, answer: PolicyAnswer): void;
+  answerPolicy(id: number, answer: PolicyAnswer, reason?: string): void;
   /** True before the first cap below the original is set, false once it is back: only then does a relay that lost us lift it. */
   capSet(set: boolean): void;
   /** Ends the migration with the guest left here. Before the suspend request: SIGTERM to the helper; waiting at it: denied. */
@@ -102,7 +102,7 @@ function sessionOf(socket: Socket, hello: Hello, messages$: Observable<RelayMess
         ...(reason === undefined ? {} : { reason }),
         ...(afterMs === undefined ? {} : { afterMs }),
       }),
-    answerPolicy: (id, answer) => send(socket, { type: 'policy-answer', id, answer }),
+    answerPolicy: (id, answer, reason) => send(socket, { type: 'policy-answer', id, answer, ...(reason === undefined ? {} : { reason }) }),
     capSet: (set) => send(socket, { type: 'cap-set', set }),
     abort: (reason) => send(socket, { type: 'abort', reason }),
   };

@@ -71,8 +71,9 @@ describe.skipIf(why !== undefined)('real Xen, the pre-copy policy', () => {
   it('aborts by policy: never suspended, log-dirty off, nothing left behind, and the next migration works', async () => {
     await lab.guest('vm1', BUSY);
     const before = await lab.domains();
-    const run = await lab.migrate('vm1', { args: await controller(ABORT) });
+    const run = await lab.migrate('vm1', { args: `--verbose ${await controller(ABORT)}` });
     expect(run.code, run.stderr).toBe(4);
+    expect(run.stderr).toMatch(/^xthrottle: error: the policy aborts$/m);
     expect(run.summary).toMatchObject({ outcome: 'aborted', reason: 'the policy aborts', capRestored: true });
     expect(observationsOf(run).map((o) => o.type)).not.toContain('suspend-request');
     expect(await lab.domains()).toEqual(before);
