@@ -50,7 +50,7 @@ describe.skipIf(why !== undefined)('real Xen, the sidecar and signals', () => {
     const front = '/opt/xthrottle/dist/src/xen/relay/front.sh';
     await lab.must(
       `export LIBXL_SAVE_HELPER=${front}; xl migrate -s '' vm1 '${link}' >/tmp/m1 2>&1 & LIBXL_SAVE_HELPER=${front} xl migrate -s '' vm2 '${link}' >/tmp/m2 2>&1; r=$?; wait; exit $r`,
-      200_000,
+      400_000,
     );
     await lab.must(
       'kill $(cat /tmp/watch.pid); for i in $(seq 50); do kill -0 $(cat /tmp/watch.pid) 2>/dev/null || exit 0; sleep 0.2; done; exit 1',
@@ -70,7 +70,7 @@ describe.skipIf(why !== undefined)('real Xen, the sidecar and signals', () => {
     const command =
       `(xthrottle migrate vm1 '${localLink(4_000_000)}' --json ${TARGET} -- -s '' > /tmp/term.out 2> /tmp/term.err & echo $! > /tmp/term.pid; wait $!; echo $? > /tmp/term.code) & ` +
       `for i in $(seq 600); do grep -q '"type":"cap-changed".*"capped"' /tmp/term.out && break; sleep 0.2; done; kill -TERM $(cat /tmp/term.pid); wait`;
-    await lab.must(command, 200_000);
+    await lab.must(command, 400_000);
     expect((await lab.must('cat /tmp/term.code')).trim(), await lab.must('cat /tmp/term.err')).toBe('143');
     const domains = await lab.domains();
     expect(domains['vm1']).toEqual({ domid, cap: 0 });
@@ -85,10 +85,10 @@ describe.skipIf(why !== undefined)('real Xen, the sidecar and signals', () => {
       `rm -f /tmp/watch.out; (xthrottle ${TARGET} --on-miss proceed --json > /tmp/watch.out 2> /tmp/watch.err & echo $! > /tmp/watch.pid); ` +
       `for i in $(seq 100); do [ -S /run/xthrottle/control.sock ] && break; sleep 0.2; done; ` +
       `(LIBXL_SAVE_HELPER=${front} xl migrate -s '' vm1 '${localLink(4_000_000)}' > /tmp/m1 2>&1; echo $? > /tmp/m1.code) & ` +
-      `for i in $(seq 300); do grep -q '"type":"cap-changed".*"capped"' /tmp/watch.out && break; sleep 0.2; done; ` +
+      `for i in $(seq 600); do grep -q '"type":"cap-changed".*"capped"' /tmp/watch.out && break; sleep 0.2; done; ` +
       `kill -TERM $(cat /tmp/watch.pid); for i in $(seq 100); do kill -0 $(cat /tmp/watch.pid) 2>/dev/null || break; sleep 0.1; done; ` +
       `xl sched-credit -d vm1; wait`;
-    const out = await lab.must(script, 200_000);
+    const out = await lab.must(script, 400_000);
     expect(out).toMatch(/^vm1\s+\d+\s+256\s+0$/m);
     expect((await lab.must('cat /tmp/m1.code')).trim(), await lab.must('cat /tmp/m1')).toBe('0');
     expect((await lab.domains())['vm1']?.cap).toBe(0);
