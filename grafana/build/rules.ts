@@ -95,6 +95,17 @@ const migrationAlerts = (time: Time, divide: number): readonly AlertRule[] => [
     },
   },
   {
+    alert: 'XthrottleSuspendedWithoutLeave',
+    expr: `increase(xthrottle_suspends_fail_open_total[${time(THRESHOLDS.failOpenWindowSeconds)}]) > 0`,
+    for: '0s',
+    labels: { severity: 'warning' },
+    annotations: {
+      summary: 'A guest on {{ $labels.instance }} was suspended before xthrottle had answered',
+      description:
+        'No answer of xthrottle reached the relay in time, so the guest was suspended as stock Xen would, whatever the target. Is dom0 short of CPU time? "xthrottle explain" on the trace names the guest.',
+    },
+  },
+  {
     alert: 'XthrottleNoProgressAtFloor',
     expr: noProgress(time(THRESHOLDS.noProgressWindowSeconds)),
     for: time(THRESHOLDS.noProgressForSeconds),

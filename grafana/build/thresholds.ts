@@ -12,6 +12,8 @@ export const THRESHOLDS = {
   capMemorySeconds: 3600,
   /** A missed target is reported for so long after the migration's end. */
   missedWindowSeconds: 900,
+  /** So is a suspension that nobody had leave for. */
+  failOpenWindowSeconds: 900,
   relayWindowSeconds: 600,
   xlWindowSeconds: 600,
   xlFailedRatio: 0.1,

@@ -61,7 +61,7 @@ describe('expressions', () => {
 
   it('are many, and the reader of them finds errors', () => {
     expect(expressions.length).toBeGreaterThan(60);
-    expect(rules).toHaveLength(12);
+    expect(rules).toHaveLength(13);
     expect(parsePromql('sum(rate(x[5m])').errors).not.toEqual([]);
     expect(parsePromql('a{b="c"} / on (d) e').selectors).toEqual([
       { metric: 'a', labels: ['b'] },
