@@ -127,7 +127,7 @@ function measured(guest: GuestView, cpuMs: number, before: Track, goal: Goal): G
 function looked(guest: GuestView, pages: number, goal: Goal): GuestView {
   const workMs = workInRound(guest);
   const timeMs = timeInRound(guest);
-  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: false, ...howKnown(guest, workMs, timeMs) };
+  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: false, ...howKnown(workMs, timeMs) };
   const curve = trusted(guest, point, goal) ? learn(guest.curve, point) : guest.curve;
   return { ...guest, curve, look: { pages, workMs, timeMs }, looks: guest.looks + 1 };
 }
@@ -142,17 +142,13 @@ const ON_TIME_SLICES = 1.2;
 export const onTimeMs = (guest: GuestView, goal: Goal): number =>
   (ON_TIME_SLICES * goal.capabilities.tsliceMs * 100 * goal.domain.activeVcpus) / Math.max(100, demandOf(guest, goal));
 
-/** Of a round's work, what CPU time may not have confirmed yet. */
-const UNCONFIRMED = 0.15;
-
 /**
- * While the guest is parked and let run in turn, its work in a short time is a matter of luck: what it did before is not blurred so, and CPU
- * time says what it was.
+ * While the guest is parked and let run in turn, its work in a short time is a matter of luck. CPU time says what it was, but such readings
+ * are of little work each: believed like free ones they bend the curve until a guest on a slow link seems calm, is let go, and never falls again.
  */
-function howKnown(guest: GuestView, workMs: number, timeMs: number): Pick<CurvePoint, 'held' | 'measured'> {
+function howKnown(workMs: number, timeMs: number): Pick<CurvePoint, 'held' | 'measured'> {
   const held = workMs < 0.98 * timeMs;
-  const confirmed = guest.cpu !== undefined && guest.workMs - guest.cpu.workMs <= UNCONFIRMED * workMs;
-  return { held, measured: !held || confirmed };
+  return { held, measured: !held };
 }
 
 /** Of the work since the last CPU time before a round's start, so much may be put on its wrong side. */
@@ -171,7 +167,7 @@ function entered(guest: GuestView, round: number, counted: number, goal: Goal): 
   const timeMs = timeInRound(guest);
   const expected = round === 1 && guest.look !== undefined ? dirtyIn(guest, shapeOf(guest.curve)) : populated;
   const pages = Math.min(populated, counted > EXCESS * expected + EXCESS_PAGES ? expected : counted);
-  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: true, ...howKnown(guest, workMs, timeMs) };
+  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: true, ...howKnown(workMs, timeMs) };
   return {
     ...fresh,
     ...(guest.cpu === undefined && point.held ? inferred(guest, point, goal) : {}),
