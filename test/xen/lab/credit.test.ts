@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { gapsOf, Lab, type Migrated, observationsOf, prepareLab, whyNoLab } from './lab.ts';
 
 const why = whyNoLab();
@@ -19,6 +19,8 @@ describe.skipIf(why !== undefined)('real Xen, credit1', () => {
     await lab.boot();
     await lab.deploy();
   });
+  // Each test starts from no guest, whatever the one before left.
+  beforeEach(() => lab.clear());
   afterAll(() => lab.stop());
 
   const gaps = async (name: string): Promise<readonly number[]> => gapsOf(await lab.console(name, true));

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Lab, prepareLab, whyNoLab } from './lab.ts';
 
 const why = whyNoLab();
@@ -12,6 +12,7 @@ describe.skipIf(why !== undefined)('real Xen, credit2', () => {
     await lab.boot({ sched: 'credit2' });
     await lab.deploy();
   });
+  beforeEach(() => lab.clear());
   afterAll(() => lab.stop());
 
   it('(d) caps go through sched-credit2 and are back at the destination', async () => {
