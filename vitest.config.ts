@@ -9,7 +9,7 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: ['test/xen/lab/**', 'test/e2e/**'],
-          testTimeout: 60_000,
+          testTimeout: 180_000,
           setupFiles: ['test/setup.ts'],
         },
       },
