@@ -44,7 +44,7 @@ describe.skipIf(why !== undefined)('real Xen, credit1', () => {
     expect(stock.summary?.lastDirtyPages).toBeGreaterThanOrEqual(5000);
     expect(capsSet(stock)).toEqual([]);
 
-    const [gap, ours] = await gapOf('vm1', () => lab.migrate('vm1', { args: `${TARGET} --on-miss proceed` }));
+    const [gap, ours] = await gapOf('vm1', () => lab.migrate('vm1', { args: `${TARGET} --max-dirty-pages 1000 --on-miss proceed` }));
     console.info(
       `gaps: idle ${idleGap} ms, stock ${stockGap} ms, xthrottle ${gap} ms; last dirty pages: stock ${stock.summary?.lastDirtyPages}, xthrottle ${ours.summary?.lastDirtyPages}`,
     );
