@@ -127,7 +127,7 @@ function measured(guest: GuestView, cpuMs: number, before: Track, goal: Goal): G
 function looked(guest: GuestView, pages: number, goal: Goal): GuestView {
   const workMs = workInRound(guest);
   const timeMs = timeInRound(guest);
-  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: false, ...howKnown(workMs, timeMs) };
+  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: false, held: isHeld(workMs, timeMs) };
   const curve = trusted(guest, point, goal) ? learn(guest.curve, point) : guest.curve;
   return { ...guest, curve, look: { pages, workMs, timeMs }, looks: guest.looks + 1 };
 }
@@ -146,10 +146,7 @@ export const onTimeMs = (guest: GuestView, goal: Goal): number =>
  * While the guest is parked and let run in turn, its work in a short time is a matter of luck. CPU time says what it was, but such readings
  * are of little work each: believed like free ones they bend the curve until a guest on a slow link seems calm, is let go, and never falls again.
  */
-function howKnown(workMs: number, timeMs: number): Pick<CurvePoint, 'held' | 'measured'> {
-  const held = workMs < 0.98 * timeMs;
-  return { held, measured: !held };
-}
+const isHeld = (workMs: number, timeMs: number): boolean => workMs < 0.98 * timeMs;
 
 /** Of the work since the last CPU time before a round's start, so much may be put on its wrong side. */
 const MISPLACED = 0.05;
@@ -167,7 +164,7 @@ function entered(guest: GuestView, round: number, counted: number, goal: Goal): 
   const timeMs = timeInRound(guest);
   const expected = round === 1 && guest.look !== undefined ? dirtyIn(guest, shapeOf(guest.curve)) : populated;
   const pages = Math.min(populated, counted > EXCESS * expected + EXCESS_PAGES ? expected : counted);
-  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: true, ...howKnown(workMs, timeMs) };
+  const point: CurvePoint = { workMs, timeMs, pages, round: guest.round, total: true, held: isHeld(workMs, timeMs) };
   return {
     ...fresh,
     ...(guest.cpu === undefined && point.held ? inferred(guest, point, goal) : {}),

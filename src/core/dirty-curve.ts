@@ -35,10 +35,8 @@ export interface CurvePoint {
   readonly round: number;
   /** A whole round's total; counts more than a look inside one. */
   readonly total: boolean;
-  /** The guest was throttled: phases and devices look alike then. */
+  /** The guest was throttled: its work in a short time is a matter of luck, and phases and devices look alike. */
   readonly held: boolean;
-  /** The work is known from CPU time or because nothing held the guest back; else a throttled guest's is a matter of luck. */
-  readonly measured: boolean;
 }
 
 /** Finest work told apart, ms; half a timeslice and less is parking, not dirtying. */
@@ -56,12 +54,9 @@ const ERROR_WEIGHT_LOOK = 0.06;
 const LOOK_WEIGHT = 0.4;
 const TOTAL_WEIGHT = 0.7;
 const HELD_WEIGHT = 0.15;
-const HELD_MEASURED_WEIGHT = 0.25;
 /** A reading off by more than this (log: 28 %) was not explained by the curve; so many in a row mean another phase. */
 const SURPRISE_LOG = 0.25;
 const SURPRISES = 4;
-/** While the guest is throttled more than expected may come from devices, up to this; less can only be a calmer guest. */
-const DEVICE_LOG = 0.6;
 /** No reading moves the curve by more than this at once (log: a factor of 400). */
 const LOG_MAX = 6;
 /** How fast the device share follows what throttled readings say. */
@@ -89,7 +84,7 @@ export function learn(curve: DirtyCurve, point: CurvePoint): DirtyCurve {
   const expected = shape.at(point.workMs);
   const known = point.workMs <= shape.workMax * 1.5 && point.workMs >= shape.workMin / 1.5;
   const log = expected > 0 && own > 0 ? Math.max(-LOG_MAX, Math.min(LOG_MAX, Math.log(own / expected))) : 0;
-  const surprised = known && (!point.held || (point.measured && (log < 0 || log > DEVICE_LOG))) && Math.abs(log) > SURPRISE_LOG;
+  const surprised = known && !point.held && Math.abs(log) > SURPRISE_LOG;
   const sameSign = Math.sign(log) === Math.sign(curve.surprise.log) || curve.surprise.count === 0;
   const step = point.total ? 2 : 1;
   const surprise = surprised ? { count: (sameSign ? curve.surprise.count : 0) + step, log } : { count: 0, log: 0 };
@@ -97,7 +92,7 @@ export function learn(curve: DirtyCurve, point: CurvePoint): DirtyCurve {
   // Not believed yet, and not mixed in either: it is an outlier, or the first sign of another phase.
   if (surprised && !changed) return { ...curve, ...share, surprise };
   const base = changed ? rescaled(curve.knots, Math.exp(log)) : curve.knots;
-  const blended = point.held && !changed && !point.measured ? expected + HELD_WEIGHT * (own - expected) : own;
+  const blended = point.held && !changed ? expected + HELD_WEIGHT * (own - expected) : own;
   return {
     knots: placed(base, knotFor(point, blended, shape.exponentAt(point.workMs)), changed ? 1 : weightOf(point)),
     ...share,
@@ -106,14 +101,14 @@ export function learn(curve: DirtyCurve, point: CurvePoint): DirtyCurve {
   };
 }
 
-function weightOf({ held, measured, total }: CurvePoint): number {
-  if (held) return measured ? HELD_MEASURED_WEIGHT : HELD_WEIGHT;
+function weightOf({ held, total }: CurvePoint): number {
+  if (held) return HELD_WEIGHT;
   return total ? TOTAL_WEIGHT : LOOK_WEIGHT;
 }
 
-/** What an unmeasured reading missed by says nothing of the curve; a look in the round that taught the knot says nothing new. */
+/** What a throttled reading missed by says nothing of the curve; a look in the round that taught the knot says nothing new. */
 function learnedError(curve: DirtyCurve, point: CurvePoint, missedBy: number): number {
-  if (!point.measured) return curve.error;
+  if (point.held) return curve.error;
   const grid = gridOf(point.workMs);
   const taught = curve.knots.some((k) => k.round === point.round && Math.abs(k.at - grid) < 1);
   if (!point.total && taught) return curve.error;

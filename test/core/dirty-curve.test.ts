@@ -15,7 +15,6 @@ const free = (workMs: number, pages: number, round: number, total = false): Curv
   round,
   total,
   held: false,
-  measured: true,
 });
 
 function watched(f: (workMs: number) => number, rounds: readonly number[], noise: (n: number) => number = () => 1): DirtyCurve {
@@ -36,7 +35,6 @@ const points = fc.array(
     round: fc.nat(30),
     total: fc.boolean(),
     held: fc.boolean(),
-    measured: fc.boolean(),
   }),
   { maxLength: 60 },
 );
@@ -102,7 +100,7 @@ describe('dirty curve', () => {
     let curve = watched(f, [8000, 3000]);
     for (let round = 2; round < 8; round++) {
       const pages = 0.7 * f(400) + 0.3 * f(2000);
-      curve = learn(curve, { workMs: 400, timeMs: 2000, pages, round, total: true, held: true, measured: true });
+      curve = learn(curve, { workMs: 400, timeMs: 2000, pages, round, total: true, held: true });
     }
     expect(curve.deviceShare).toBeGreaterThan(0.2);
     expect(curve.deviceShare).toBeLessThan(0.4);
@@ -118,7 +116,7 @@ describe('dirty curve', () => {
 
   it('learns nothing from a parked guest that did no work', () => {
     const curve = watched(uniform(500_000, 200), [8000]);
-    expect(learn(curve, { workMs: 0, timeMs: 200, pages: 0, round: 1, total: true, held: true, measured: true })).toBe(curve);
+    expect(learn(curve, { workMs: 0, timeMs: 200, pages: 0, round: 1, total: true, held: true })).toBe(curve);
   });
 
   it('stays small, finite and JSON', () => {

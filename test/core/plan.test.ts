@@ -24,7 +24,6 @@ function shape(pages: number, perMs: number) {
       round: 0,
       total: true,
       held: false,
-      measured: true,
     });
   }
   return shapeOf(curve);
