@@ -1,28 +1,11 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { gapsOf, Lab, type Migrated, observationsOf, prepareLab, whyNoLab } from './lab.ts';
-
-const why = whyNoLab();
-if (why !== undefined) console.info(`skipped: real Xen: ${why}`);
-
-/** Fixed costs in the emulator are near a second, so the target is 2 s; the stalls allowed still exercise the floor. */
-const TARGET = '--target-downtime 2s --max-stall 250ms';
-const BUSY = { memMib: 128, workingSetMib: 32, rate: 3000 } as const;
+import { expect, it } from 'vitest';
+import { gapsOf, type Migrated, observationsOf } from './lab.ts';
+import { BUSY, onRealXen, TARGET } from './suite.ts';
 
 const capsSet = (run: Migrated): readonly number[] =>
   observationsOf(run).flatMap((o) => (o.type === 'cap-changed' && o.by === 'us' && o.cap.kind === 'capped' ? [o.cap.percent] : []));
 
-describe.skipIf(why !== undefined)('real Xen, credit1', () => {
-  const lab = new Lab(2222);
-
-  beforeAll(async () => {
-    prepareLab();
-    await lab.boot();
-    await lab.deploy();
-  });
-  // Each test starts from no guest, whatever the one before left.
-  beforeEach(() => lab.clear());
-  afterAll(() => lab.stop());
-
+onRealXen('credit1', (lab) => {
   const gaps = async (name: string): Promise<readonly number[]> => gapsOf(await lab.console(name, true));
 
   /** The longest gap of the guest in a migration: the switch-over, which is far longer than any stall allowed here. */

@@ -1,27 +1,20 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { Lab, prepareLab, whyNoLab } from './lab.ts';
+import { expect, it } from 'vitest';
+import { onRealXen } from './suite.ts';
 
-const why = whyNoLab();
-if (why !== undefined) console.info(`skipped: real Xen under credit2: ${why}`);
-
-describe.skipIf(why !== undefined)('real Xen, credit2', () => {
-  const lab = new Lab(2222);
-
-  beforeAll(async () => {
-    prepareLab();
-    await lab.boot({ sched: 'credit2' });
-    await lab.deploy();
-  });
-  beforeEach(() => lab.clear());
-  afterAll(() => lab.stop());
-
-  it('(d) caps go through sched-credit2 and are back at the destination', async () => {
-    await lab.guest('vm1', { memMib: 128, workingSetMib: 32, rate: 3000 });
-    const run = await lab.migrate('vm1', { args: '--target-downtime 2s --max-stall 250ms --on-miss proceed --controller step-down' });
-    expect([0, 3], run.stderr).toContain(run.code);
-    const caps = run.records.flatMap((r) => (r.type === 'observation' && r.observation.type === 'cap-changed' ? [r.observation.cap] : []));
-    expect(caps.some((cap) => cap.kind === 'capped')).toBe(true);
-    expect(run.summary).toMatchObject({ capBefore: 0, capRestored: true });
-    expect((await lab.domains('sched-credit2'))['vm1']?.cap).toBe(0);
-  });
-});
+onRealXen(
+  'credit2',
+  (lab) => {
+    it('(d) caps go through sched-credit2 and are back at the destination', async () => {
+      await lab.guest('vm1', { memMib: 128, workingSetMib: 32, rate: 3000 });
+      const run = await lab.migrate('vm1', { args: '--target-downtime 2s --max-stall 250ms --on-miss proceed --controller step-down' });
+      expect([0, 3], run.stderr).toContain(run.code);
+      const caps = run.records.flatMap((r) =>
+        r.type === 'observation' && r.observation.type === 'cap-changed' ? [r.observation.cap] : [],
+      );
+      expect(caps.some((cap) => cap.kind === 'capped')).toBe(true);
+      expect(run.summary).toMatchObject({ capBefore: 0, capRestored: true });
+      expect((await lab.domains('sched-credit2'))['vm1']?.cap).toBe(0);
+    });
+  },
+  { sched: 'credit2' },
+);

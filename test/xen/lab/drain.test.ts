@@ -1,25 +1,12 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { gapsOf, Lab, localLink, migratedOf, prepareLab, whyNoLab } from './lab.ts';
-
-const why = whyNoLab();
-if (why !== undefined) console.info(`skipped: real Xen: ${why}`);
+import { expect, it } from 'vitest';
+import { gapsOf, localLink, migratedOf } from './lab.ts';
+import { onRealXen } from './suite.ts';
 
 const BUSY = { memMib: 128, workingSetMib: 16, rate: 2000 } as const;
 const CALM = { memMib: 128, workingSetMib: 2, rate: 200 } as const;
 
 /** A shorter timeslice, less to send, and draining the host: what changes more than one domain's cap. */
-describe.skipIf(why !== undefined)('real Xen, more than one cap', () => {
-  const lab = new Lab(Number(process.env['PORT'] ?? 2222));
-
-  beforeAll(async () => {
-    prepareLab();
-    await lab.boot();
-    await lab.deploy();
-  });
-  // Each test starts from no guest, whatever the one before left.
-  beforeEach(() => lab.clear());
-  afterAll(() => lab.stop());
-
+onRealXen('more than one cap', (lab) => {
   const tslice = async () => Number(/tslice=(\d+)ms/.exec(await lab.must('xl sched-credit -s -p Pool-0'))?.[1]);
   const targetKib = async (name: string) => Number(/"target_memkb": (\d+)/.exec(await lab.must(`xl list -l $(xl domid ${name})`))?.[1]);
   const memMib = async (name: string) => Number((await lab.must(`xl list ${name} | awk 'NR == 2 { print $(NF - 3) }'`)).trim());

@@ -1,10 +1,7 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { Lab, localLink, type Migrated, observationsOf, prepareLab, whyNoLab } from './lab.ts';
+import { expect, it } from 'vitest';
+import { localLink, type Migrated, observationsOf } from './lab.ts';
+import { BUSY, onRealXen } from './suite.ts';
 
-const why = whyNoLab();
-if (why !== undefined) console.info(`skipped: real Xen: ${why}`);
-
-const BUSY = { memMib: 128, workingSetMib: 32, rate: 3000 } as const;
 /** What is left after these rounds does not depend on how fast the emulator is, only on how its link compares with the guest. */
 const PAGES = 1500;
 /** Half speed: the dirty set shrinks by a third or so in a round, so that it takes many. */
@@ -26,17 +23,7 @@ const ABORT = SCRIPTED(
   "if (o.type === 'policy-query' && o.round === 2) return [state, { action: 'abort', reason: because('the policy aborts') }];",
 );
 
-describe.skipIf(why !== undefined)('real Xen, the pre-copy policy', () => {
-  const lab = new Lab(2222);
-
-  beforeAll(async () => {
-    prepareLab();
-    await lab.boot();
-    await lab.deploy();
-  });
-  beforeEach(() => lab.clear());
-  afterAll(() => lab.stop());
-
+onRealXen('the pre-copy policy', (lab) => {
   const rounds = (run: Migrated): number => run.summary?.rounds ?? 0;
   const controller = async (text: string): Promise<string> => {
     const sent = await lab.sh('cat > /root/scripted.mjs', 30_000, Buffer.from(text));

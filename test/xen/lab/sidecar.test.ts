@@ -1,24 +1,8 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { Lab, localLink, migratedOf, observationsOf, prepareLab, whyNoLab } from './lab.ts';
+import { expect, it } from 'vitest';
+import { localLink, migratedOf, observationsOf } from './lab.ts';
+import { BUSY, onRealXen, TARGET } from './suite.ts';
 
-const why = whyNoLab();
-if (why !== undefined) console.info(`skipped: real Xen: ${why}`);
-
-const TARGET = '--target-downtime 2s --max-stall 250ms';
-const BUSY = { memMib: 128, workingSetMib: 32, rate: 3000 } as const;
-
-describe.skipIf(why !== undefined)('real Xen, the sidecar and signals', () => {
-  const lab = new Lab(2222);
-
-  beforeAll(async () => {
-    prepareLab();
-    await lab.boot();
-    await lab.deploy();
-  });
-  // Each test starts from no guest, whatever the one before left.
-  beforeEach(() => lab.clear());
-  afterAll(() => lab.stop());
-
+onRealXen('the sidecar and signals', (lab) => {
   it('(b) (c) an impossible target: never suspended, nothing left behind, xl says why, the next migration works; cap 60 stays 60', async () => {
     await lab.guest('vm1', BUSY);
     await lab.must('xl sched-credit -d vm1 -c 60');
