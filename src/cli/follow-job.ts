@@ -1,11 +1,14 @@
 import { EXIT_CODES, messageOf } from '../core/errors.ts';
+import type { DomainFacts } from '../core/goal.ts';
 import { type GoalOptions, goalFor } from '../core/options.ts';
 import type { SummaryRecord } from '../core/record.ts';
 import { control } from '../loop.ts';
+import { isSuspended } from '../xen/domain.ts';
 import type { MigrateJob } from '../xen/migrate-job.ts';
 import { learnPair, loadPair } from '../xen/pair-store.ts';
-import type { RestoreOutcome } from '../xen/restore.ts';
+import { restoreLogDirtyOf } from '../xen/restore.ts';
 import type { XenMigration } from '../xen/xen-migration.ts';
+import type { RunXl } from '../xen/xl-errors.ts';
 import { clearUp } from './aftermath.ts';
 import { exitCodeOf } from './exit-code.ts';
 import type { loadController } from './load-controller.ts';
@@ -28,10 +31,8 @@ export interface Followed {
   readonly migration: Promise<XenMigration | undefined>;
   readonly job: MigrateJob;
   readonly telemetry: Telemetry;
-  /** Whether the guest is suspended here; asked before an xl that we know nothing of is ended. */
-  readonly isStanding?: () => Promise<boolean>;
-  /** Turns log-dirty off for this domid, where no migration has it. */
-  readonly releaseLogDirty?: (domid: number) => Promise<RestoreOutcome>;
+  readonly xl: RunXl;
+  readonly facts: Pick<DomainFacts, 'domid' | 'uuid'>;
 }
 
 export interface FollowedTo {
@@ -63,7 +64,13 @@ export async function followJob(f: Followed): Promise<FollowedTo> {
   impatience.stop();
   // What we abort ends in good order; an xl that had to be killed for it does not.
   if (result !== undefined && (summary.outcome !== 'aborted' || result.signal !== undefined))
-    await clearUp({ ...f, result, domain: migration.domain });
+    await clearUp({
+      destination,
+      output,
+      result,
+      domain: migration.domain,
+      releaseLogDirty: (domid) => restoreLogDirtyOf(String(domid), f.xl),
+    });
   await learn(migration, destination, output);
   await f.telemetry.leaveBehind(summary.domain, output);
   tellWhatToDo(summary, output);
@@ -71,7 +78,7 @@ export async function followJob(f: Followed): Promise<FollowedTo> {
 }
 
 /** xl ended, or we were told to stop, before its save helper ever reached us. */
-async function withoutMigration({ destination, job, signals, output, isStanding }: Followed): Promise<FollowedTo> {
+async function withoutMigration({ destination, job, signals, output, xl, facts }: Followed): Promise<FollowedTo> {
   const say = (code: number, reason: string, level?: 'error'): FollowedTo => {
     output.say(reason, level);
     return { code, reason };
@@ -79,7 +86,7 @@ async function withoutMigration({ destination, job, signals, output, isStanding 
   const signal = signals.exitName();
   if (signal !== undefined) {
     // Its save helper may be at work without us.
-    if ((await isStanding?.().catch(() => true)) === true || job.handsOver())
+    if ((await isSuspended(xl, facts.domid, facts.uuid).catch(() => true)) || job.handsOver())
       output.say('the guest is suspended: xl is not ended, since it alone can resume or hand over the guest', 'warning');
     else await job.terminate();
   }

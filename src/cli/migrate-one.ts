@@ -9,7 +9,6 @@ import type { Balloon } from '../xen/balloon.ts';
 import type { BalloonRequest } from '../xen/balloon-plan.ts';
 import { preflight, type XenDomain } from '../xen/domain.ts';
 import { type MigrateJob, startMigrateJob } from '../xen/migrate-job.ts';
-import { restoreLogDirtyOf } from '../xen/restore.ts';
 import { assertTslice } from '../xen/tslice.ts';
 import type { XenHost } from '../xen/xen-host.ts';
 import type { XenMigration } from '../xen/xen-migration.ts';
@@ -65,8 +64,7 @@ export async function migrateOne(migrator: Migrator, uuid: string, options: Goal
     host.adopt(job, destination, domain);
     const watched = watching(output);
     const migration = migrationOf(migrator, domain.facts.domid, job);
-    const releaseLogDirty = (id: number) => restoreLogDirtyOf(String(id), xl);
-    const followed = await followJob({ ...migrator, observe: false, options, migration, job, output: watched.output, releaseLogDirty });
+    const followed = await followJob({ ...migrator, observe: false, options, migration, job, output: watched.output, facts: domain.facts });
     const back = await givenBack(balloon, output);
     return {
       attempt: attemptOf(followed, signals, watched.bestDowntimeMs()),

@@ -4,12 +4,11 @@ import { EXIT_CODES, XthrottleError } from '../core/errors.ts';
 import { type GoalOptions, goalFor } from '../core/options.ts';
 import { ms } from '../core/units.ts';
 import type { Balloon } from '../xen/balloon.ts';
-import { isSuspended, preflight, type XenDomain } from '../xen/domain.ts';
+import { preflight, type XenDomain } from '../xen/domain.ts';
 import { startMigrateJob } from '../xen/migrate-job.ts';
-import { type RestoreOutcome, restoreLogDirtyOf } from '../xen/restore.ts';
+import type { RestoreOutcome } from '../xen/restore.ts';
 import { assertTslice } from '../xen/tslice.ts';
 import { openXenHost, type XenHost } from '../xen/xen-host.ts';
-import { printableLines } from '../xen/xl-errors.ts';
 import { followJob } from './follow-job.ts';
 import { balloonOf, suspendTimeoutOf, tsliceOf } from './host-options.ts';
 import { loadController } from './load-controller.ts';
@@ -69,16 +68,13 @@ export async function migrate(argv: MigrateArguments): Promise<number> {
       front: assetPath('src/xen/relay/front.sh'),
       socketPath,
       holdPath: balloon?.holdPath,
-      ...(argv.verbose ? { onOutput: (text: string) => process.stderr.write(printableLines(text)) } : {}),
+      ...(argv.verbose ? { onOutput: (text: string) => process.stderr.write(text) } : {}),
     });
     wrap(job, argv.host, domain);
     const migration = firstValueFrom(host.migrations$.pipe(takeUntil(signals.first$)), { defaultValue: undefined });
     const { host: destination, observe } = argv;
-    const { domid, uuid } = domain.facts;
-    const isStanding = () => isSuspended(xl, domid, uuid);
-    const releaseLogDirty = (id: number) => restoreLogDirtyOf(String(id), xl);
-    const followed = { destination, observe, options, controller, output, signals, migration, job, telemetry, isStanding, releaseLogDirty };
-    const { code } = await followJob(followed);
+    const { facts } = domain;
+    const { code } = await followJob({ destination, observe, options, controller, output, signals, migration, job, telemetry, xl, facts });
     return (await givenBack(balloon, output)) ? code : EXIT_CODES.capNotRestored.code;
   } finally {
     await givenBack(balloon, output);

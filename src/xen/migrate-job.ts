@@ -6,7 +6,7 @@ import type { Ms } from '../core/units.ts';
 import { monotonicMs } from './clock.ts';
 import { type HandOverStep, handOver } from './hand-over.ts';
 import { cannotStart, killGroup } from './xl.ts';
-import { xlBinary } from './xl-errors.ts';
+import { printableLines, xlBinary } from './xl-errors.ts';
 
 export interface MigrateJobOptions {
   /** xl takes digits for a domid, never for a name. */
@@ -21,7 +21,7 @@ export interface MigrateJobOptions {
   /** Where the relay asks whether the save helper may start. */
   readonly holdPath?: string | undefined;
   readonly binary?: string;
-  /** xl's own output as it comes, for showing. */
+  /** xl's own output as it comes, made printable. */
   readonly onOutput?: (text: string) => void;
 }
 
@@ -102,16 +102,17 @@ export function startMigrateJob(options: MigrateJobOptions): MigrateJob {
   const reader = handOver();
   const steps: { readonly step: HandOverStep; readonly atMs: Ms }[] = [];
   const listeners = new Set<(step: { readonly step: HandOverStep; readonly atMs: Ms }) => void>();
+  const show = (text: string): void => options.onOutput?.(printableLines(text));
   const read = (text: string): void => {
     const atMs = monotonicMs();
-    options.onOutput?.(text);
+    show(text);
     for (const step of reader.push(text)) {
       steps.push({ step, atMs });
       for (const listener of listeners) listener({ step, atMs });
     }
   };
   child.stderr.setEncoding('utf8').on('data', read);
-  child.stdout.setEncoding('utf8').on('data', (text: string) => options.onOutput?.(text));
+  child.stdout.setEncoding('utf8').on('data', show);
   const done = Promise.race([child, lingered(child)]).then((result): MigrateResult => {
     if (result.exitCode === undefined && result.signal === undefined) throw cannotStart(binary, result);
     const reason = reader.reason();

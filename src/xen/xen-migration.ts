@@ -118,8 +118,8 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     options.note?.(
       'warning',
       now > capabilities.tsliceMs
-        ? `${domain.name}: somebody has set the timeslice to ${now} ms: caps are raised, so that they stall no longer than was decided`
-        : `${domain.name}: the timeslice is ${now} ms again`,
+        ? `${printable(domain.name)}: somebody has set the timeslice to ${now} ms: caps are raised, so that they stall no longer than was decided`
+        : `${printable(domain.name)}: the timeslice is ${now} ms again`,
     );
     if (reader.phase === 'rounds') await steering.set(capFor(steering.inForce(), capabilities.tsliceMs, now, domain));
   };
