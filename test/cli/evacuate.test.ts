@@ -1,12 +1,10 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { parseEvacuation } from '../../src/cli/evacuation-store.ts';
 import { EXIT_CODES } from '../../src/core/errors.ts';
 import type { Evacuation } from '../../src/evacuate/plan.ts';
 import { standIn, UUID } from '../xen/stand-in.ts';
-import { buildCli, type Cli } from './run-cli.ts';
+import { buildCli, type Cli, migrating } from './run-cli.ts';
 
 // Programs are started: on a busy machine that takes its time.
 vi.setConfig({ testTimeout: 120_000, hookTimeout: 60_000 });
@@ -23,14 +21,7 @@ beforeEach(() => {
 afterEach(() => host.remove());
 
 const evacuate = (args: readonly string[], how = 'fail', signalled = '') =>
-  cli.run(['evacuate', 'host2', '--probe', 'off', '--no-config', ...args], {
-    XTHROTTLE_XL: fileURLToPath(new URL('fixtures/xl.mjs', import.meta.url)),
-    XTHROTTLE_STATE: host.directory,
-    XTHROTTLE_SOCKET: join(host.folder, 'run', 'control.sock'),
-    STAND_IN: host.folder,
-    STAND_IN_MIGRATE: how,
-    STAND_IN_SIGNAL: signalled,
-  });
+  cli.run(['evacuate', 'host2', '--probe', 'off', '--no-config', ...args], migrating(host, how, signalled));
 const migrations = () => host.calls().filter((call) => call.includes('"migrate"'));
 const plans = () => (existsSync(host.directory) ? readdirSync(host.directory).filter((name) => name.startsWith('evacuation-')) : []);
 

@@ -1,10 +1,9 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { EXIT_CODES } from '../../src/core/errors.ts';
 import { standIn, UUID } from '../xen/stand-in.ts';
-import { buildCli, type Cli } from './run-cli.ts';
+import { buildCli, type Cli, migrating } from './run-cli.ts';
 
 // Programs are started: on a busy machine that takes its time.
 vi.setConfig({ testTimeout: 60_000, hookTimeout: 60_000 });
@@ -20,15 +19,7 @@ beforeEach(() => {
 });
 afterEach(() => host.remove());
 
-const migrate = (how: string, signalled = '') =>
-  cli.run(['migrate', 'vm1', 'host2'], {
-    XTHROTTLE_XL: fileURLToPath(new URL('fixtures/xl.mjs', import.meta.url)),
-    XTHROTTLE_STATE: host.directory,
-    XTHROTTLE_SOCKET: join(host.folder, 'run', 'control.sock'),
-    STAND_IN: host.folder,
-    STAND_IN_MIGRATE: how,
-    STAND_IN_SIGNAL: signalled,
-  });
+const migrate = (how: string, signalled = '') => cli.run(['migrate', 'vm1', 'host2'], migrating(host, how, signalled));
 const migrations = () => host.calls().filter((call) => call.includes('"migrate"'));
 
 /** As a process left it that is dead. */

@@ -1,8 +1,9 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
+import type { standIn } from '../xen/stand-in.ts';
 
 export interface CliResult {
   readonly code: number | null;
@@ -65,6 +66,16 @@ export async function buildCli(): Promise<Cli> {
     dispose: () => rmSync(folder, { recursive: true, force: true }),
   };
 }
+
+/** On the stand-in host: `how` its xl migrate ends, and which signal it sends to us. */
+export const migrating = (host: ReturnType<typeof standIn>, how: string, signalled: string): NodeJS.ProcessEnv => ({
+  XTHROTTLE_XL: fileURLToPath(new URL('fixtures/xl.mjs', import.meta.url)),
+  XTHROTTLE_STATE: host.directory,
+  XTHROTTLE_SOCKET: join(host.folder, 'run', 'control.sock'),
+  STAND_IN: host.folder,
+  STAND_IN_MIGRATE: how,
+  STAND_IN_SIGNAL: signalled,
+});
 
 function follow(child: ChildProcessWithoutNullStreams): Started {
   let stderr = '';

@@ -302,6 +302,8 @@ describe('a call of xl that no signal reaches', () => {
   });
 });
 
+type Steered = ReturnType<typeof steered>;
+
 describe('the lift for a suspension', () => {
   /** Until xl was called to set this cap. */
   const called = async (calls: readonly (readonly string[])[], cap: string): Promise<void> => {
@@ -309,16 +311,22 @@ describe('the lift for a suspension', () => {
       await new Promise((resolve) => setTimeout(resolve, 5));
   };
 
-  it('waits for the slow call that it has overtaken', async () => {
-    const { fake, steering, lifts } = steered(0, { library: true });
-    await steering.claim();
-    await steering.set(capped(50));
+  /** A change to 20 % that xl has been called for, and that does not end before `release`. */
+  const slowly = async (fake: Steered['fake'], steering: Steered['steering']) => {
     let release: () => void = () => undefined;
     fake.state.slow = new Promise<void>((resolve) => {
       release = resolve;
     });
     const lower = steering.set(capped(20));
     await called(fake.calls, '20');
+    return { lower, release };
+  };
+
+  it('waits for the slow call that it has overtaken', async () => {
+    const { fake, steering, lifts } = steered(0, { library: true });
+    await steering.claim();
+    await steering.set(capped(50));
+    const { lower, release } = await slowly(fake, steering);
     let sure = false;
     const lifted = steering.lift(5000).then((effect) => {
       sure = true;
@@ -337,12 +345,7 @@ describe('the lift for a suspension', () => {
     const { fake, steering } = steered(0, { library: true });
     await steering.claim();
     await steering.set(capped(50));
-    let release: () => void = () => undefined;
-    fake.state.slow = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    const lower = steering.set(capped(20));
-    await called(fake.calls, '20');
+    const { lower, release } = await slowly(fake, steering);
     await steering.set(UNCAPPED);
     // In force, but its call has not ended.
     fake.domain().cap = 20;
@@ -359,12 +362,7 @@ describe('the lift for a suspension', () => {
     const { fake, steering } = steered(0, { library: true });
     await steering.claim();
     await steering.set(capped(50));
-    let release: () => void = () => undefined;
-    fake.state.slow = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    const lower = steering.set(capped(20));
-    await called(fake.calls, '20');
+    const { lower, release } = await slowly(fake, steering);
     expect(await steering.lift(50)).toMatchObject({ result: 'failed', error: expect.stringContaining('slow call') });
     release();
     await lower;
