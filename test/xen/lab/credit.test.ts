@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { gapsOf, type Migrated, observationsOf } from './lab.ts';
-import { BUSY, onRealXen, TARGET } from './suite.ts';
+import { BUSY, gapsOf, type Migrated, observationsOf, TARGET } from './lab.ts';
+import { onRealXen } from './suite.ts';
 
 const capsSet = (run: Migrated): readonly number[] =>
   observationsOf(run).flatMap((o) => (o.type === 'cap-changed' && o.by === 'us' && o.cap.kind === 'capped' ? [o.cap.percent] : []));

@@ -90,6 +90,12 @@ export interface GuestOptions {
   readonly type?: 'pvh' | 'pv' | 'hvm';
 }
 
+/** A guest that dirties memory faster than the lab's links carry it. */
+export const BUSY = { memMib: 128, workingSetMib: 32, rate: 3000 } as const;
+
+/** Fixed costs in the emulator are near a second, so the target is 2 s; the stalls allowed still exercise the floor. */
+export const TARGET = '--target-downtime 2s --max-stall 250ms';
+
 /** One emulated Xen host. All commands run as root in its dom0, over ssh on loopback. */
 export class Lab {
   readonly port: number;

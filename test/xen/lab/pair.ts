@@ -1,7 +1,6 @@
 import { compare } from '../../../src/view/compare.ts';
-import { gapsOf, Lab, migratedOf } from './lab.ts';
+import { gapsOf, Lab, migratedOf, TARGET } from './lab.ts';
 
-const TARGET = '--target-downtime 2s --max-stall 250ms';
 /** Where host b answers on the private link (pair.sh). */
 const B_ADDRESS = '192.0.2.2';
 const A_ADDRESS = '192.0.2.1';

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { localLink, type Migrated, observationsOf } from './lab.ts';
-import { BUSY, onRealXen } from './suite.ts';
+import { BUSY, localLink, type Migrated, observationsOf } from './lab.ts';
+import { onRealXen } from './suite.ts';
 
 /** What is left after these rounds does not depend on how fast the emulator is, only on how its link compares with the guest. */
 const PAGES = 1500;

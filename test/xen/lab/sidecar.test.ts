@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { localLink, migratedOf, observationsOf } from './lab.ts';
-import { BUSY, onRealXen, TARGET } from './suite.ts';
+import { BUSY, localLink, migratedOf, observationsOf, TARGET } from './lab.ts';
+import { onRealXen } from './suite.ts';
 
 onRealXen('the sidecar and signals', (lab) => {
   it('(b) (c) an impossible target: never suspended, nothing left behind, xl says why, the next migration works; cap 60 stays 60', async () => {

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { compare } from '../../../src/view/compare.ts';
-import { gapsOf, Lab, type Migrated, prepareLab, whyNoLab } from './lab.ts';
+import { BUSY, gapsOf, Lab, type Migrated, prepareLab, TARGET, whyNoLab } from './lab.ts';
 import { runPair } from './pair.ts';
 
 const USAGE = `npm run xenlab [-- --pair] [-- --keep]
@@ -8,22 +8,20 @@ Boots real Xen in QEMU (software emulation) and migrates a busy guest twice: sto
   --pair   between two emulated hosts, over ssh and a shaped link
   --keep   leave the lab running; it says how to get in`;
 
-/** Fixed costs in the emulator are near a second, so the target is 2 s; the stall allowed still exercises the floor. */
-const TARGET = '--target-downtime 2s --max-stall 250ms';
-
 async function single(keep: boolean): Promise<number> {
   const lab = new Lab(Number(process.env['PORT'] ?? 2222));
   console.error('lab: booting Xen');
   await lab.boot();
   try {
     await lab.deploy();
-    await lab.guest('vm1', { memMib: 128, workingSetMib: 32, rate: 3000 });
+    await lab.guest('vm1', BUSY);
     console.error('lab: migrating as stock Xen does (observed only)');
     const stock = await lab.migrate('vm1', { args: `--observe ${TARGET}` });
     const stockGap = await gap(lab);
     const seen = gapsOf(await lab.console('vm1', true)).length;
     console.error('lab: migrating under xthrottle');
-    const ours = await lab.migrate('vm1', { args: TARGET });
+    // Where the emulator's fixed costs leave the upper bound above the target, it is still shown what the guest feels.
+    const ours = await lab.migrate('vm1', { args: `${TARGET} --on-miss proceed` });
     const ourGap = await gap(lab, seen);
     show(stock, stockGap, ours, ourGap);
     return ours.code;
