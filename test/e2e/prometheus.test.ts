@@ -71,8 +71,7 @@ function migrate(scenarioName: string, controller: Controller, onMiss: OnMiss, p
   return control(wrap(migration), { controller, goal, sink: metrics.sink });
 }
 
-/** The same migration on a host whose cap can't be put back. */
-const stuckCap = (m: Migration): Migration => ({
+const but = (m: Migration, differently: Partial<Migration>): Migration => ({
   id: m.id,
   host: m.host,
   domain: m.domain,
@@ -82,8 +81,16 @@ const stuckCap = (m: Migration): Migration => ({
   now: () => m.now(),
   apply: (decision, observation, superseded) => m.apply(decision, observation, superseded),
   abort: (reason) => m.abort(reason),
-  restoreCap: async () => ({ restored: false, capAfter: 45, hint: 'xl sched-credit -d files -c 0' }),
+  restoreCap: () => m.restoreCap(),
+  ...differently,
 });
+
+/** The same migration on a host whose cap can't be put back. */
+const stuckCap = (m: Migration): Migration =>
+  but(m, { restoreCap: async () => ({ restored: false, capAfter: 45, hint: 'xl sched-credit -d files -c 0' }) });
+
+/** … and one whose relay had no answer of ours in time. */
+const withoutLeave = (m: Migration): Migration => but(m, { ended: m.ended.then((ending) => ({ ...ending, failOpen: true as const })) });
 
 const alertsNow = async (): Promise<readonly { readonly name: string; readonly state: string; readonly domain: string | undefined }[]> => {
   const { alerts } = await prometheus.api<{ alerts: readonly { labels: Record<string, string>; state: string }[] }>('alerts');
@@ -145,7 +152,7 @@ describe('a real Prometheus', () => {
     let over = false;
     const ends = Promise.all([
       migrate('hopeless', proportional, 'abort', 60),
-      migrate('busy-database', none, 'proceed', 4),
+      migrate('busy-database', none, 'proceed', 4, withoutLeave),
       migrate('hot-cold', controllerByName(DEFAULT_CONTROLLER), 'proceed', 4),
       migrate('dma-heavy', proportional, 'proceed', 4, stuckCap),
     ]).finally(() => {
