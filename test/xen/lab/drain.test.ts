@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { gapsOf, localLink, migratedOf } from './lab.ts';
+import { gapsOf, localLink } from './lab.ts';
 import { onRealXen } from './suite.ts';
 
 const BUSY = { memMib: 128, workingSetMib: 16, rate: 2000 } as const;
@@ -10,36 +10,14 @@ onRealXen('more than one cap', (lab) => {
   const tslice = async () => Number(/tslice=(\d+)ms/.exec(await lab.must('xl sched-credit -s -p Pool-0'))?.[1]);
   const targetKib = async (name: string) => Number(/"target_memkb": (\d+)/.exec(await lab.must(`xl list -l $(xl domid ${name})`))?.[1]);
   const memMib = async (name: string) => Number((await lab.must(`xl list ${name} | awk 'NR == 2 { print $(NF - 3) }'`)).trim());
-  const until = async (what: string, seconds: number, condition: () => Promise<boolean>) => {
-    for (let i = 0; i < seconds; i++) {
-      if (await condition()) return;
-      await new Promise((resolve) => setTimeout(resolve, 1000));
-    }
-    throw new Error(`never: ${what}`);
-  };
-  /** Starts it in dom0 and leaves it running; `done` waits for its end. */
-  const background = async (args: string) => {
-    await lab.must(`rm -f /tmp/bg.*; (xthrottle ${args} > /tmp/bg.out 2> /tmp/bg.err; echo $? > /tmp/bg.code) & echo $! > /tmp/bg.shell`);
-    return {
-      done: async () => {
-        await until('its end', 180, async () => (await lab.sh('cat /tmp/bg.code')).code === 0);
-        return migratedOf({
-          code: Number(await lab.must('cat /tmp/bg.code')),
-          stdout: await lab.must('cat /tmp/bg.out'),
-          stderr: await lab.must('cat /tmp/bg.err'),
-        });
-      },
-      kill: () => lab.must("kill -KILL $(pgrep -f '[x]throttle/dist/src/cli/bin.js')"),
-    };
-  };
   const link = localLink(6_000_000);
 
   it('--tslice 5ms: in force while it migrates, a lower floor for the same stall, and back', async () => {
     await lab.guest('vm1', BUSY);
-    const run = await background(
+    const run = await lab.background(
       `migrate vm1 '${link}' --json --tslice 5ms --target-downtime 2s --max-stall 100ms --on-miss proceed -- -s ''`,
     );
-    await until('shortened', 60, async () => (await tslice()) === 5);
+    await lab.until('shortened', 60, async () => (await tslice()) === 5);
     const ended = await run.done();
     expect([0, 3], ended.stderr).toContain(ended.code);
     expect(await tslice()).toBe(30);
@@ -56,14 +34,14 @@ onRealXen('more than one cap', (lab) => {
 
   it('--tslice 5ms, xthrottle killed: its guard puts the timeslice and the cap back, the migration goes on', async () => {
     await lab.guest('vm1', BUSY);
-    const run = await background(
+    const run = await lab.background(
       `migrate vm1 '${localLink(2_000_000)}' --json --tslice 5ms --target-downtime 2s --max-stall 100ms --on-miss proceed -- -s ''`,
     );
-    await until('shortened', 60, async () => (await tslice()) === 5);
-    await run.kill();
-    await until('back', 60, async () => (await tslice()) === 30);
-    await until('cap back', 30, async () => Object.values(await lab.domains()).every(({ cap }) => cap === 0));
-    await until('no entry', 30, async () => (await lab.must('ls -A /var/lib/xthrottle | grep -c "^tslice-" || true')) === '0\n');
+    await lab.until('shortened', 60, async () => (await tslice()) === 5);
+    await run.signal('KILL');
+    await lab.until('back', 60, async () => (await tslice()) === 30);
+    await lab.until('cap back', 30, async () => Object.values(await lab.domains()).every(({ cap }) => cap === 0));
+    await lab.until('no entry', 30, async () => (await lab.must('ls -A /var/lib/xthrottle | grep -c "^tslice-" || true')) === '0\n');
   });
 
   it('--tslice for credit1 only; out of range is refused', async () => {
@@ -86,7 +64,7 @@ onRealXen('more than one cap', (lab) => {
       `--balloon 64m of 128 MiB: ${whole.summary?.bytesSent} → ${smaller.summary?.bytesSent} bytes, ${whole.summary?.totalSeconds} → ${smaller.summary?.totalSeconds} s; ${/shrunk.*/.exec(smaller.stderr)?.[0]}`,
     );
     expect(await targetKib('vm1')).toBe(131_072);
-    await until('grown again', 60, async () => (await memMib('vm1')) >= 126);
+    await lab.until('grown again', 60, async () => (await memMib('vm1')) >= 126);
     expect(await lab.must('ls -A /var/lib/xthrottle | grep -c "^balloon-" || true')).toBe('0\n');
   });
 
@@ -95,11 +73,11 @@ onRealXen('more than one cap', (lab) => {
     const stayed = await lab.migrate('vm1', { args: '--balloon 64m --target-downtime 100ms --max-stall 250ms --on-miss abort' });
     expect(stayed.code, stayed.stderr).toBe(4);
     expect(await targetKib('vm1')).toBe(131_072);
-    await until('grown again', 60, async () => (await memMib('vm1')) >= 126);
-    const run = await background(`migrate vm1 '${localLink(1_000_000)}' --json --balloon 64m --target-downtime 2s -- -s ''`);
-    await until('shrunk', 90, async () => (await targetKib('vm1')) === 65_536);
-    await run.kill();
-    await until('given back', 60, async () => (await targetKib('vm1')) === 131_072);
+    await lab.until('grown again', 60, async () => (await memMib('vm1')) >= 126);
+    const run = await lab.background(`migrate vm1 '${localLink(1_000_000)}' --json --balloon 64m --target-downtime 2s -- -s ''`);
+    await lab.until('shrunk', 90, async () => (await targetKib('vm1')) === 65_536);
+    await run.signal('KILL');
+    await lab.until('given back', 60, async () => (await targetKib('vm1')) === 131_072);
   });
 
   it('--balloon: a guest without a balloon driver is migrated whole, and it says so', async () => {

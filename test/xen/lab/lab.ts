@@ -196,6 +196,37 @@ export class Lab {
     );
   }
 
+  /** Starts xthrottle in dom0 and leaves it running, one at a time; `done` waits for its end, `says` for a text on stderr. */
+  async background(args: string): Promise<Background> {
+    await this.must(
+      `rm -f /tmp/bg.*; (xthrottle ${args} > /tmp/bg.out 2> /tmp/bg.err & echo $! > /tmp/bg.pid; wait $!; echo $? > /tmp/bg.code) </dev/null >/dev/null 2>&1 &`,
+    );
+    const told = () => this.must('cat /tmp/bg.err');
+    return {
+      done: async (seconds = 180) => {
+        await this.until(`the end of xthrottle ${args}`, seconds, async () => (await this.sh('test -s /tmp/bg.code')).code === 0);
+        return migratedOf({
+          code: Number(await this.must('cat /tmp/bg.code')),
+          stdout: await this.must('cat /tmp/bg.out'),
+          stderr: await told(),
+        });
+      },
+      says: (text, seconds = 180) => this.until(`xthrottle says ${text}`, seconds, async () => (await told()).includes(text)),
+      signal: async (name) => {
+        await this.must(`kill -${name} $(cat /tmp/bg.pid)`);
+      },
+    };
+  }
+
+  /** Looks once a second, at most so often. Throws when it never came, with what an xthrottle in the background has said. */
+  async until(what: string, seconds: number, condition: () => Promise<boolean>): Promise<void> {
+    for (let i = 0; i < seconds; i++) {
+      if (await condition()) return;
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+    throw new Error(`never: ${what}\n${(await this.sh('tail -n 20 /tmp/bg.err')).stdout}`);
+  }
+
   /** Domains by name, with domid and cap (Xen's number). */
   async domains(
     command: 'sched-credit' | 'sched-credit2' = 'sched-credit',
@@ -264,6 +295,13 @@ export function gapsOf(consoleText: string): readonly number[] {
 
 /** The domain's migration command for a link of `bytesPerSecond` to this same host: give it as HOST with `-s ''`. */
 export const localLink = (bytesPerSecond: number): string => `unset LIBXL_SAVE_HELPER; linkrate ${bytesPerSecond} | xl migrate-receive`;
+
+/** An xthrottle that was left running in dom0. */
+export interface Background {
+  done(seconds?: number): Promise<Migrated>;
+  says(text: string, seconds?: number): Promise<void>;
+  signal(name: 'INT' | 'TERM' | 'KILL'): Promise<void>;
+}
 
 /** What `xthrottle migrate --json` printed. */
 export interface Migrated extends Ran {
