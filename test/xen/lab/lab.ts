@@ -96,6 +96,18 @@ export const BUSY = { memMib: 128, workingSetMib: 32, rate: 3000 } as const;
 /** Fixed costs in the emulator are near a second, so the target is 2 s; the stalls allowed still exercise the floor. */
 export const TARGET = '--target-downtime 2s --max-stall 250ms';
 
+/** Where the lab's first host answers; a second one has the next port. */
+export const PORT = Number(process.env['PORT'] ?? 2222);
+
+/** Ctrl-C does not leave an emulator behind. */
+export function endOnSignal(stop: () => Promise<void>): void {
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+  ] as const)
+    process.once(signal, () => void stop().finally(() => process.exit(code)));
+}
+
 /** One emulated Xen host. All commands run as root in its dom0, over ssh on loopback. */
 export class Lab {
   readonly port: number;
@@ -107,7 +119,10 @@ export class Lab {
   async boot(options: { readonly sched?: 'credit' | 'credit2'; readonly smp?: number; readonly memMib?: number } = {}): Promise<void> {
     const env = { SCHED: options.sched ?? 'credit', SMP: String(options.smp ?? 2), MEM: String(options.memMib ?? 2048) };
     const ran = await bash(this.port, join(here, 'boot.sh'), [], { timeoutMs: 180_000, env });
-    if (ran.code !== 0) throw new Error(`the lab did not boot: ${ran.stdout}${ran.stderr}`);
+    if (ran.code === 0) return;
+    // One that ran before is not ours to end.
+    if (!ran.stderr.includes('already running')) await this.stop();
+    throw new Error(`the lab did not boot: ${ran.stdout}${ran.stderr}`);
   }
 
   async stop(): Promise<void> {
@@ -250,7 +265,9 @@ export class Lab {
   /** Two hosts joined by a private link: this port and the next (pair.sh). */
   static async pair(port: number, ...args: readonly string[]): Promise<void> {
     const ran = await bash(port, join(here, 'pair.sh'), args, { timeoutMs: 240_000 });
-    if (ran.code !== 0) throw new Error(`pair.sh ${args.join(' ')}: ${ran.stdout}${ran.stderr}`);
+    if (ran.code === 0) return;
+    if (args[0] === 'start' && !ran.stderr.includes('already running')) await Lab.pair(port, 'stop');
+    throw new Error(`pair.sh ${args.join(' ')}: ${ran.stdout}${ran.stderr}`);
   }
 }
 

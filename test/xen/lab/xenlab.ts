@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { compare } from '../../../src/view/compare.ts';
-import { BUSY, gapsOf, Lab, type Migrated, prepareLab, TARGET, whyNoLab } from './lab.ts';
+import { BUSY, endOnSignal, gapsOf, Lab, type Migrated, PORT, prepareLab, TARGET, whyNoLab } from './lab.ts';
 import { runPair } from './pair.ts';
 
 const USAGE = `npm run xenlab [-- --pair] [-- --keep]
@@ -9,9 +9,10 @@ Boots real Xen in QEMU (software emulation) and migrates a busy guest twice: sto
   --keep   leave the lab running; it says how to get in`;
 
 async function single(keep: boolean): Promise<number> {
-  const lab = new Lab(Number(process.env['PORT'] ?? 2222));
+  const lab = new Lab(PORT);
   console.error('lab: booting Xen');
   await lab.boot();
+  endOnSignal(() => lab.stop());
   try {
     await lab.deploy();
     await lab.guest('vm1', BUSY);
