@@ -19,8 +19,8 @@ export interface SteeringOptions {
   readonly reborn?: (entry: CapEntry) => Promise<RestoreResult | undefined>;
   /** Sees to it that a guard watches, before the first change. */
   readonly guarded: () => Promise<void>;
-  /** Told to the relay: only then does it lift the cap should we be lost. */
-  readonly onLowered: (lowered: boolean) => void;
+  /** Told to the relay before the cap is set: only then, and only such a cap, does it lift should we be lost. */
+  readonly onLowered: (lowered: boolean, cap?: Cap) => void;
   /** The cap in force is now this, by our doing or somebody else's. */
   readonly onChanged: (cap: Cap, by: 'us' | 'other', latencyMs?: Effect['latencyMs']) => void;
   readonly owner?: Owner;
@@ -152,7 +152,7 @@ export function steerCap(options: SteeringOptions): CapSteering {
     if (closing) return { result: 'skipped', cap };
     if (handsOff !== undefined) return { result: 'skipped', error: handsOff };
     if (lower && turn !== newest) return { result: 'superseded', cap };
-    if (lower) options.onLowered(true);
+    if (lower) options.onLowered(true, cap);
     attempted = isAmong(attempted, cap) ? attempted : [...attempted, cap];
     const { latencyMs } = await fly(cap, !lower);
     // It was on its way when theirs was seen, and has overwritten it.

@@ -1,4 +1,5 @@
 import { EMPTY, from, mergeMap, type Observable } from 'rxjs';
+import { capToXen } from '../core/cap.ts';
 import { messageOf, XthrottleError } from '../core/errors.ts';
 import { type Ms, ms } from '../core/units.ts';
 import type { Host } from '../host.ts';
@@ -279,7 +280,7 @@ async function steeringOf(
     owner: context.system.owner,
     lives: context.system.lives,
     guarded,
-    onLowered: (lowered) => session.capSet(lowered),
+    onLowered: (lowered, cap) => session.capSet(lowered, cap === undefined ? undefined : capToXen(cap)),
     onChanged: (cap, by, latencyMs) => changed({ cap, by, ...(latencyMs === undefined ? {} : { latencyMs }) }),
   });
   // It takes a moment to start; the first change waits for it.

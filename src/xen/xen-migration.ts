@@ -24,6 +24,8 @@ export interface XenMigration extends Migration {
   readonly host: 'xen';
   /** Of the relay: whether the pre-copy policy is ours, and why not. */
   readonly policyMissing?: string;
+  /** Whose libxl migrates, as the kernel names the program: `xl`, `libvirtd`. */
+  readonly startedBy?: string;
   /** The guest is being suspended, stands, or is being handed over: to end xl now could leave it standing. */
   readonly leaving: boolean;
   /** What was learned of this pair of hosts; after `ended`, when it migrated and every part was seen. */
@@ -223,6 +225,7 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     ...(options.destination === undefined ? {} : { destination: options.destination }),
     ...(options.observeOnly === undefined ? {} : { observeOnly: options.observeOnly }),
     ...(session.hello.policyMissing === undefined ? {} : { policyMissing: session.hello.policyMissing }),
+    ...(session.hello.startedBy === undefined ? {} : { startedBy: session.hello.startedBy }),
     observations$: observations.stream$,
     ended,
     now: monotonicMs,

@@ -59,9 +59,10 @@ export function handsOff(world: World, xthrottle: SimXthrottle): string[] {
   const last = world.admin.at(-1);
   // What was set before we came is the original.
   if (last === undefined || begunAtMs === undefined || last.atMs < begunAtMs || last.cap === world.setting.capOriginal) return [];
-  // Of this xthrottle alone: one that comes later takes the admin's cap for the original, and a relay that lost us lifts without looking.
+  // Of this xthrottle and its relay alone: one that comes later takes the admin's cap for the original.
   const after = world.xen.capChanges.find(
-    ({ by, uuid, atMs, to }) => by === xthrottle.process && uuid === UUID && atMs > last.atMs && to !== last.cap,
+    ({ by, uuid, atMs, to }) =>
+      by !== undefined && [xthrottle.process, world.migration?.relay].includes(by) && uuid === UUID && atMs > last.atMs && to !== last.cap,
   );
   if (after === undefined || after.atMs <= last.atMs + raceMs(world)) return [];
   return [`${after.by?.name} set the cap to ${after.to} at ${(after.atMs / 1000).toFixed(3)} s, after an admin had set ${last.cap}`];

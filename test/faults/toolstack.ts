@@ -1,8 +1,6 @@
 import type { Socket } from 'node:net';
 import { Duplex, Readable, Writable } from 'node:stream';
 import { Observable, Subject } from 'rxjs';
-import { capFromXen } from '../../src/core/cap.ts';
-import { writeCapArgs } from '../../src/xen/cap-calls.ts';
 import { monotonicMs } from '../../src/xen/clock.ts';
 import { type HandOverStep, handOver } from '../../src/xen/hand-over.ts';
 import type { MigrateJob, MigrateResult } from '../../src/xen/migrate-job.ts';
@@ -205,13 +203,14 @@ export class SimMigration {
         stdin,
         stdout,
         on: () => undefined,
-        lift: async ({ domid, scheduler, capOriginal }) => {
-          if (scheduler === 'other') return false;
-          return xl(writeCapArgs(domid, scheduler, capFromXen(capOriginal))).then(
-            ({ ok }) => ok,
-            () => false,
-          );
-        },
+        xl: (args, withinMs) =>
+          Promise.race([
+            xl(args).then(
+              (result) => (result.ok ? result.stdout : undefined),
+              () => undefined,
+            ),
+            new Promise<undefined>((resolve) => time.after(withinMs, relay, () => resolve(undefined))),
+          ]),
         bytesWritten: () => helper.bytesSent,
       },
     });

@@ -152,7 +152,8 @@ export class SimXen {
     this.onStarted(who);
     // Never started: by.end() came before, or it could not be.
     if (dies === 'before' || now === 'cannot-start') who.end();
-    else if (isSet) this.#setting.set(who, args.includes('-d') ? Number(args[args.indexOf('-d') + 1]) : (args[args.indexOf('-p') + 1] ?? ''));
+    else if (isSet)
+      this.#setting.set(who, args.includes('-d') ? Number(args[args.indexOf('-d') + 1]) : (args[args.indexOf('-p') + 1] ?? ''));
     gone = () => who.end();
     return {
       ended,

@@ -155,6 +155,15 @@ export function bytesWritten(pid: number): number | undefined {
   }
 }
 
+/** The name of a process's program, as the kernel keeps it; undefined when it does not say. */
+export function programOf(pid: number): string | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, 'utf8').trim() || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 /** The running hypervisor's version, `4.17`; undefined where this is no Xen. */
 export function xenVersion(): string | undefined {
   const read = (part: string): string => readFileSync(`/sys/hypervisor/version/${part}`, 'latin1').trim();

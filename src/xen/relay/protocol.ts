@@ -30,6 +30,8 @@ export interface Hello {
   readonly policyMissing?: string;
   /** The running hypervisor, `4.17`. */
   readonly xenVersion?: string;
+  /** The program whose libxl makes the save, as the kernel names it: `xl`, `libvirtd`. */
+  readonly startedBy?: string;
 }
 
 interface Timed {
@@ -104,7 +106,8 @@ export type ServerMessage =
   | { readonly type: 'suspend-answer'; readonly id: number; readonly grant: boolean; readonly reason?: string; readonly afterMs?: number }
   /** `reason`: of an abort, for libxl's own output. */
   | { readonly type: 'policy-answer'; readonly id: number; readonly answer: PolicyAnswer; readonly reason?: string }
-  | { readonly type: 'cap-set'; readonly set: boolean }
+  /** `cap`: what is about to be set, in Xen's number. */
+  | { readonly type: 'cap-set'; readonly set: boolean; readonly cap?: number }
   | { readonly type: 'abort'; readonly reason: string };
 
 /** Lines cut from a stream; `overlong` once one exceeds LINE_BYTES_MAX, which ends the connection. */
@@ -195,6 +198,7 @@ const HELLO_SHAPE: Shape = {
   policy: flag,
   policyMissing: maybe(text),
   xenVersion: maybe(text),
+  startedBy: maybe(text),
 };
 const SERVER_SHAPES: Readonly<Record<string, Shape>> = {
   welcome: {
@@ -209,7 +213,7 @@ const SERVER_SHAPES: Readonly<Record<string, Shape>> = {
   release: { reason: maybe(text) },
   'suspend-answer': { id: whole, grant: flag, reason: maybe(text), afterMs: maybe(finite) },
   'policy-answer': { id: whole, answer: oneOf('continue', 'stop-and-copy', 'abort'), reason: maybe(text) },
-  'cap-set': { set: flag },
+  'cap-set': { set: flag, cap: maybe(whole) },
   abort: { reason: text },
 };
 

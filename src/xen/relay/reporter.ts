@@ -1,5 +1,5 @@
 import type { Bytes, Ms } from '../../core/units.ts';
-import { bytesWritten, type Helper, type Job } from './helper.ts';
+import { bytesWritten, type Helper, type Job, programOf } from './helper.ts';
 import type { Link } from './link.ts';
 import { PROTOCOL_VERSION, type RelayMessage } from './protocol.ts';
 import type { Event } from './rounds.ts';
@@ -8,6 +8,8 @@ const now = (): Ms => (Number(process.hrtime.bigint() / 1000n) / 1000) as Ms;
 
 interface Measured {
   readonly pid: number;
+  /** libxl's process. */
+  readonly ppid?: number;
   readonly bytesWritten?: (pid: number) => number | undefined;
 }
 
@@ -35,6 +37,7 @@ export class Reporter {
   greet(missing: string | undefined): void {
     if (this.#greeted) return;
     this.#greeted = true;
+    const startedBy = this.#self.ppid === undefined ? undefined : programOf(this.#self.ppid);
     this.#link.send({
       type: 'hello',
       version: PROTOCOL_VERSION,
@@ -46,6 +49,7 @@ export class Reporter {
       policy: missing === undefined,
       ...(missing === undefined ? {} : { policyMissing: missing }),
       ...(this.#xen === undefined ? {} : { xenVersion: this.#xen }),
+      ...(startedBy === undefined ? {} : { startedBy }),
     });
   }
 

@@ -3,7 +3,7 @@ import type { Readable, Writable } from 'node:stream';
 import { awaitsReply, cutFrames, decodeFrame, encodeFrame, encodeReply, LOG_ERROR, LOG_WARNING } from './frames.ts';
 import { type Deferred, decideSuspend, deferred, type Leave, type Stop } from './gate.ts';
 import { type Exit, FORWARDED, type Helper, type Job } from './helper.ts';
-import { CapKeeper } from './lift.ts';
+import { CapKeeper, type RunBounded } from './lift.ts';
 import { type Link, linkOver } from './link.ts';
 import { pauseFor } from './pace.ts';
 import { type PolicyQuestion, servePolicy } from './policy-channel.ts';
@@ -16,7 +16,6 @@ import {
   type ServerMessage,
   SUSPEND_WAIT_MS,
   SUSPEND_WAIT_MS_MAX,
-  type Welcome,
 } from './protocol.ts';
 import { Reporter } from './reporter.ts';
 import { type Event, eventOf, PHASE_INITIAL } from './rounds.ts';
@@ -35,11 +34,12 @@ export interface RelayInputs {
 /** What the relay uses of its process: libxl's control pipes are its stdin and stdout. */
 export interface RelayProcess {
   readonly pid: number;
+  readonly ppid?: number;
   readonly stdin: Readable;
   readonly stdout: Writable;
   on(signal: NodeJS.Signals, listener: () => void): unknown;
-  /** Default: with xl. */
-  readonly lift?: (welcome: Welcome) => Promise<boolean>;
+  /** Default: this host's. */
+  readonly xl?: RunBounded;
   /** Default: as /proc says. */
   readonly bytesWritten?: (pid: number) => number | undefined;
 }
@@ -78,7 +78,7 @@ export class Relay {
     this.#job = job;
     this.#helper = helper;
     this.#self = self;
-    this.#cap = new CapKeeper(self.lift);
+    this.#cap = new CapKeeper(self.xl);
     this.#link = linkOver(socket, { onMessage: (message) => this.#onMessage(message), onLost: () => this.#onLost() });
     this.#reporter = new Reporter(this.#link, helper, job, xen, self);
     this.#desk = new PolicyDesk((event) => this.#reporter.tell(event));
@@ -248,7 +248,7 @@ export class Relay {
         else this.#link.drop();
         return;
       case 'cap-set':
-        this.#cap.set = message.set;
+        this.#cap.told(message.set, message.cap);
         return;
       case 'suspend-answer':
         if (message.id === this.#gate?.id) this.#gate.leave.settle(message);
@@ -293,6 +293,8 @@ export class Relay {
     this.#lifted = this.#cap.lift().then((lifted) => {
       if (lifted === false) this.#say(LOG_WARNING, "lost xthrottle and could not put the domain's cap back: run xthrottle restore");
       if (lifted === true) this.#say(LOG_WARNING, "lost xthrottle: the domain's cap is back, the migration goes on as stock");
+      if (this.#cap.theirs)
+        this.#say(LOG_WARNING, "lost xthrottle: somebody else has set the domain's cap: it stays, the migration goes on as stock");
     });
   }
 

@@ -29,8 +29,11 @@ export interface RelaySession {
    */
   answerSuspend(id: number, grant: boolean, reason?: string, afterMs?: number): void;
   answerPolicy(id: number, answer: PolicyAnswer, reason?: string): void;
-  /** True before the first cap below the original is set, false once it is back: only then does a relay that lost us lift it. */
-  capSet(set: boolean): void;
+  /**
+   * True before a cap below the original is set, with that cap; false once the original is back. Only in between does a relay that lost us
+   * lift it, and only a cap that it was told of here: another one is somebody else's.
+   */
+  capSet(set: boolean, cap?: number): void;
   /** Ends the migration with the guest left here. Before the suspend request: SIGTERM to the helper; waiting at it: denied. */
   abort(reason: string): void;
 }
@@ -103,7 +106,7 @@ function sessionOf(socket: Socket, hello: Hello, messages$: Observable<RelayMess
         ...(afterMs === undefined ? {} : { afterMs }),
       }),
     answerPolicy: (id, answer, reason) => send(socket, { type: 'policy-answer', id, answer, ...(reason === undefined ? {} : { reason }) }),
-    capSet: (set) => send(socket, { type: 'cap-set', set }),
+    capSet: (set, cap) => send(socket, { type: 'cap-set', set, ...(cap === undefined ? {} : { cap }) }),
     abort: (reason) => send(socket, { type: 'abort', reason }),
   };
 }

@@ -63,6 +63,8 @@ export interface SaveOptions {
   readonly args?: readonly string[];
   readonly script?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** The row that `xl sched-credit -d` shows. */
+  readonly xlPrints?: string;
   /** libxl's reply to the suspend request. */
   readonly suspendReply?: number;
 }
@@ -81,7 +83,9 @@ export function save(at: Bench, options: SaveOptions = {}): Save {
     string,
   ];
   writeFileSync(script, options.script ?? capture('02-migrate-tap-helper-without-round0.txt'));
-  writeFileSync(`${xl}.sh`, `#!/bin/sh\necho "$*" >>'${xl}'\n`, { mode: 0o755 });
+  writeFileSync(`${xl}.sh`, `#!/bin/sh\necho "$*" >>'${xl}'\ncase "$*" in *' -c '*) ;; *) echo '${options.xlPrints ?? ''}' ;; esac\n`, {
+    mode: 0o755,
+  });
   const stdio: ('pipe' | 'ignore' | 'inherit' | number)[] = ['pipe', 'pipe', 'pipe'];
   for (let fd = 3; fd < STREAM_FD; fd++) stdio.push('ignore');
   stdio.push(openSync(stream, 'w'));

@@ -34,6 +34,7 @@ const serverMessages: readonly ServerMessage[] = [
   { type: 'suspend-answer', id: 1, grant: true, afterMs: 30 },
   { type: 'policy-answer', id: 2, answer: 'stop-and-copy' },
   { type: 'cap-set', set: true },
+  { type: 'cap-set', set: true, cap: 40 },
   { type: 'abort', reason: 'deadline' },
 ];
 

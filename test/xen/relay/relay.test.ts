@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readlinkSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, readlinkSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { RelayServer } from '../../../src/xen/relay/server.ts';
@@ -48,7 +48,9 @@ describe('a migration with xthrottle listening', () => {
     expect(run.received().equals(alone.received())).toBe(true);
 
     const { hello } = side.sessions[0] ?? {};
-    expect(hello).toMatchObject({ domid: 3, flags: 1, policy: false });
+    // Whose libxl it is: here these tests' own process.
+    const startedBy = readFileSync(`/proc/${process.pid}/comm`, 'utf8').trim();
+    expect(hello).toMatchObject({ domid: 3, flags: 1, policy: false, startedBy });
     const starts = side.messages.filter((message) => message.type === 'round-start');
     expect(starts.map((message) => [message.round, message.pagesToSend])).toEqual([
       [0, 1044480],
@@ -142,10 +144,10 @@ describe('a migration with xthrottle listening', () => {
     server = side.server;
     const run = save(at, { env: { STAND_IN_HOLD: 'iteration 2" done=0' } });
     await until(() => side.sessions.length === 1, 'the relay');
-    side.sessions[0]?.capSet(true);
+    side.sessions[0]?.capSet(true, 40);
     run.go();
     expect(await run.exit).toEqual({ code: 0, signal: null });
-    expect(run.xl()).toBe('sched-credit -d 3 -c 60\n');
+    expect(run.xl()).toBe('sched-credit -d 3\nsched-credit -d 3 -c 60\n');
     expect(run.log()).toContain('reply 3 1');
     expect(side.messages.find((message) => message.type === 'suspend-settled')).toMatchObject({
       result: 'passed-on',
@@ -172,10 +174,24 @@ describe('a migration with xthrottle listening', () => {
     side.sessions[0]?.capSet(true);
     await until(() => side.messages.some((message) => message.type === 'round-start' && message.round === 3), 'round 3');
     await side.server.close();
-    await until(() => run.xl() !== '', 'the lift');
+    await until(() => run.xl().includes(' -c '), 'the lift');
     run.go();
     expect(await run.exit).toEqual({ code: 0, signal: null });
     expect(run.xl()).toBe('sched-credit2 -d 3 -c 0\n');
+    expect(run.log()).toContain('reply 3 1');
+  });
+
+  it('leaves a cap alone that somebody else has set when the server dies', async () => {
+    const side = await serve(at, () => undefined, { capOriginal: 60 });
+    const run = save(at, { env: { STAND_IN_HOLD: 'iteration 3" done=1024' }, xlPrints: 'vm1    3    256   33' });
+    await until(() => run.log().includes('holding') && side.sessions.length === 1, 'the helper to hold');
+    side.sessions[0]?.capSet(true, 40);
+    await until(() => side.messages.some((message) => message.type === 'round-start' && message.round === 3), 'round 3');
+    await side.server.close();
+    await until(() => logged(run.frames).some((frame) => (frame as { text: string }).text.includes('it stays')), 'its words');
+    run.go();
+    expect(await run.exit).toEqual({ code: 0, signal: null });
+    expect(run.xl()).toBe('sched-credit -d 3\n');
     expect(run.log()).toContain('reply 3 1');
   });
 
