@@ -37,19 +37,21 @@ export function whyNoLab(): string | undefined {
   return undefined;
 }
 
-/** Installs what is missing and builds the image when it is missing or made from other sources. */
-export function prepareLab(say: (text: string) => void = console.error): void {
+/** Installs what is missing and builds the image when it is missing, made from other sources or without `debs`. */
+export function prepareLab(debs: readonly string[] = []): void {
   const missing = Object.entries(PACKAGES).flatMap(([name, file]) => (existsSync(file) ? [] : [name]));
   if (missing.length > 0) {
-    say(`lab: installing ${missing.join(' ')}`);
+    console.error(`lab: installing ${missing.join(' ')}`);
     must('apt-get', ['update', '-q']);
     must('apt-get', ['install', '-y', '-q', '--no-install-recommends', ...missing]);
   }
   const stamp = join(labFolder, 'image.stamp');
   const want = sourcesHash();
-  if (existsSync(join(labFolder, 'dom0.img')) && existsSync(stamp) && readFileSync(stamp, 'utf8') === want) return;
-  say('lab: building the image (one to three minutes the first time)');
-  must('bash', [join(here, 'build-image.sh')]);
+  // What was once installed stays in all further images.
+  const lacks = debs.some((name) => !existsSync(join(labFolder, 'img/var/lib/dpkg/info', `${name}.list`)));
+  if (!lacks && existsSync(join(labFolder, 'dom0.img')) && existsSync(stamp) && readFileSync(stamp, 'utf8') === want) return;
+  console.error('lab: building the image (one to three minutes the first time)');
+  must('bash', [join(here, 'build-image.sh')], { EXTRA_DEBS: debs.join(' ') });
   mkdirSync(labFolder, { recursive: true });
   writeFileSync(stamp, want);
 }
@@ -65,10 +67,10 @@ function sourcesHash(): string {
   return hash.digest('hex');
 }
 
-function must(command: string, args: readonly string[]): void {
+function must(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): void {
   const ran = spawnSync(command, args, {
     encoding: 'utf8',
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
+    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', ...env },
     maxBuffer: 1 << 26,
   });
   if (ran.status !== 0)

@@ -2,42 +2,37 @@ import { compare } from '../../../src/view/compare.ts';
 import { showXenCap } from '../../../src/view/human.ts';
 import { endOnSignal, type GuestOptions, gapsOf, Lab, type Migrated, migratedOf, PORT, TARGET } from './lab.ts';
 
-/** Where the hosts answer on the private link (pair.sh). */
-export const A_ADDRESS = '192.0.2.1';
-export const B_ADDRESS = '192.0.2.2';
-
-/** One host and the other's address. */
+/** One host and the other's address on the private link (pair.sh). */
 export interface End {
   readonly lab: Lab;
-  readonly name: 'a' | 'b';
   readonly other: string;
 }
+
+/** Hosts a and b. */
+export const PAIR: readonly [End, End] = [
+  { lab: new Lab(PORT), other: '192.0.2.2' },
+  { lab: new Lab(PORT + 1), other: '192.0.2.1' },
+];
 
 /** The guest that stock Xen stops for ten seconds over 16 Mbit/s, and one that writes next to nothing (a page takes it 10 ms of CPU time). */
 const BUSY: GuestOptions = { memMib: 96, workingSetMib: 16, rate: 1500 };
 const IDLE: GuestOptions = { memMib: 96, workingSetMib: 1, rate: 100 };
 
 /** Both hosts, their clocks set alike (the guest's own gap has the difference in it), xthrottle in their dom0s. */
-export async function bootPair(port: number): Promise<readonly [a: End, b: End]> {
-  const [a, b] = [new Lab(port), new Lab(port + 1)];
-  await Lab.pair(port, 'start');
+export async function bootPair(): Promise<void> {
+  await Lab.pair(PORT, 'start');
   try {
-    await Lab.pair(port, 'clock', 'set');
-    await a.deploy();
-    await b.deploy();
+    await Lab.pair(PORT, 'clock', 'set');
+    for (const { lab } of PAIR) await lab.deploy();
   } catch (error) {
-    await Lab.pair(port, 'stop');
+    await Lab.pair(PORT, 'stop');
     throw error;
   }
-  return [
-    { lab: a, name: 'a', other: B_ADDRESS },
-    { lab: b, name: 'b', other: A_ADDRESS },
-  ];
 }
 
 /** Limits the private link, each way. */
-export async function shape(ends: readonly End[], megabits: number): Promise<void> {
-  for (const { lab } of ends) await lab.must(`tc qdisc replace dev eth1 root tbf rate ${megabits}mbit burst 64k latency 200ms`);
+export async function shape(megabits: number): Promise<void> {
+  for (const { lab } of PAIR) await lab.must(`tc qdisc replace dev eth1 root tbf rate ${megabits}mbit burst 64k latency 200ms`);
 }
 
 export interface Moved extends Migrated {
@@ -68,10 +63,11 @@ const factsOf = ({ gapMs, capThere }: Moved) => ({
  */
 export async function runPair(keep: boolean): Promise<number> {
   console.error('lab: booting two Xen hosts, joined by a private link');
-  const [a, b] = await bootPair(PORT);
+  const [a, b] = PAIR;
+  await bootPair();
   endOnSignal(() => Lab.pair(PORT, 'stop'));
   try {
-    await shape([a, b], 16);
+    await shape(16);
     const say = (text: string) => console.error(`lab: ${text}, over ssh and 16 Mbit/s`);
     await b.lab.guest('idle', IDLE);
     say('an idle guest, b → a as stock Xen does (observed only)');

@@ -1,0 +1,43 @@
+import { expect, it } from 'vitest';
+import { type Migrated, observationsOf, TARGET } from './lab.ts';
+import { type Moved, moveOver } from './pair.ts';
+import { onTwoXenHosts } from './suite.ts';
+
+const lowestCap = (run: Migrated): number =>
+  Math.min(
+    ...observationsOf(run).flatMap((o) => (o.type === 'cap-changed' && o.by === 'us' && o.cap.kind === 'capped' ? [o.cap.percent] : [])),
+  );
+
+/** By how much the downtime was mispredicted, in ms. */
+function error({ summary }: Moved): number {
+  const { predictedDowntimeMs, observedDowntimeMs } = summary ?? {};
+  if (predictedDowntimeMs == null || observedDowntimeMs == null) throw new Error(`not both: ${predictedDowntimeMs}, ${observedDowntimeMs}`);
+  return Math.abs(predictedDowntimeMs - observedDowntimeMs);
+}
+
+onTwoXenHosts('two hosts, ssh and a shaped link', 32, (a, b) => {
+  it('both ways; its own cap arrives, not the one it was throttled to; what a switch-over costs is learned, and predicted the next time', async () => {
+    await a.lab.guest('vm1', { memMib: 96, workingSetMib: 16, rate: 3000 });
+    await a.lab.must('xl sched-credit -d vm1 -c 60');
+    const options = `${TARGET} --on-miss proceed`;
+    const first = await moveOver('vm1', a, b, options);
+    const back = await moveOver('vm1', b, a, options);
+    const again = await moveOver('vm1', a, b, options);
+    for (const run of [first, back, again]) {
+      expect([0, 3], run.stderr).toContain(run.code);
+      expect(run.summary).toMatchObject({ observedDowntimeSource: 'handover', capBefore: 60, capRestored: true });
+      expect(lowestCap(run)).toBeLessThan(60);
+      expect(run.capThere).toBe(60);
+      console.info(
+        `predicted ${Math.round(run.summary?.predictedDowntimeMs ?? 0)} ms, observed ${Math.round(run.summary?.observedDowntimeMs ?? 0)} ms, the guest's gap ${run.gapMs} ms; ${run.summary?.rounds} rounds, ${run.summary?.lastDirtyPages} pages last, cap ${lowestCap(run)} %`,
+      );
+    }
+    await b.lab.beats('vm1');
+    expect(Object.keys(await a.lab.domains())).toEqual(['Domain-0']);
+    const learned = JSON.parse(await a.lab.must('cat /var/lib/xthrottle/pairs.json')) as {
+      readonly pairs: readonly (readonly [string, { readonly overheadMs: readonly number[] }])[];
+    };
+    expect(learned.pairs.map(([to, { overheadMs }]) => [to, overheadMs.length])).toEqual([[a.other, 2]]);
+    expect(error(again)).toBeLessThan(error(first) / 2);
+  });
+});
