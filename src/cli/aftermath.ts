@@ -1,4 +1,5 @@
 import { messageOf, XthrottleError } from '../core/errors.ts';
+import type { SummaryRecord } from '../core/record.ts';
 import type { MigrateResult } from '../xen/migrate-job.ts';
 import type { RestoreOutcome } from '../xen/restore.ts';
 import { printable } from '../xen/xl-errors.ts';
@@ -40,6 +41,22 @@ export async function clearUp({ result, destination, domain, releaseLogDirty, ou
     if (error instanceof XthrottleError && error.exit === 'noDomain') return;
     output.say(`log-dirty may still be on, which slows the guest (${messageOf(error)}): ${todo}`, 'warning');
   }
+}
+
+/** libvirt's daemons: one for everything, or one for Xen. */
+const LIBVIRT = /^(libvirtd|virtxend)$/;
+
+/** xl gives the destination the cap that it finds at its start; libvirt gives it none. */
+export function tellOfCap(
+  summary: Pick<SummaryRecord, 'domain' | 'outcome' | 'capBefore'>,
+  startedBy: string | undefined,
+  output: Pick<Output, 'say'>,
+): void {
+  const { domain, outcome, capBefore } = summary;
+  if (capBefore === 0 || startedBy === undefined || !LIBVIRT.test(startedBy) || (outcome !== 'met' && outcome !== 'missed')) return;
+  const name = printable(domain);
+  const set = `virsh -c xen:///system schedinfo '${name}' --set cap=${capBefore}`;
+  output.say(`${name} had a cap of ${capBefore} % here, which libvirt does not carry: at the destination it has none. There: ${set}`, 'warning');
 }
 
 function tellOfHalf(half: MigrateResult['half'], name: string | undefined, destination: string, output: Output): void {

@@ -9,6 +9,7 @@ import { loadPair } from '../xen/pair-store.ts';
 import { assertSomeTslice } from '../xen/tslice.ts';
 import { openXenHost } from '../xen/xen-host.ts';
 import type { XenMigration } from '../xen/xen-migration.ts';
+import { tellOfCap } from './aftermath.ts';
 import { suspendTimeoutOf, tsliceOf } from './host-options.ts';
 import { loadController } from './load-controller.ts';
 import { goalOptionsOf } from './options.ts';
@@ -97,6 +98,7 @@ async function follow(migration: XenMigration, f: Followed): Promise<SummaryReco
       start: { time: new Date().toISOString() },
     });
     await f.telemetry.leaveBehind(summary.domain, output);
+    tellOfCap(summary, migration.startedBy, output);
     return summary;
   } catch (error) {
     output.say(`${migration.domain.name}: ${messageOf(error)}; its migration is left to stock Xen`, 'error');

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { clearUp } from '../../src/cli/aftermath.ts';
+import { clearUp, tellOfCap } from '../../src/cli/aftermath.ts';
 import type { Output } from '../../src/cli/output.ts';
 import { XthrottleError } from '../../src/core/errors.ts';
 import type { RestoreOutcome } from '../../src/xen/restore.ts';
@@ -75,5 +75,28 @@ describe('after a migration that failed', () => {
     await clearUp({ result: { exitCode: 0, migrated: true }, destination: 'h', domain: DOMAIN, output, releaseLogDirty: gone });
     await clearUp({ result: FAILED, destination: 'h', domain: DOMAIN, output, releaseLogDirty: gone });
     expect(lines).toEqual([]);
+  });
+});
+
+describe('after a migration that only the sidecar saw', () => {
+  const told = (summary: Partial<Parameters<typeof tellOfCap>[0]>, startedBy: string | undefined) => {
+    const { lines, output } = heard();
+    tellOfCap({ domain: 'db1', outcome: 'met', capBefore: 60, ...summary }, startedBy, output);
+    return lines;
+  };
+  it("libvirt's leave the cap behind: the command that sets it at the destination", () => {
+    for (const program of ['libvirtd', 'virtxend']) {
+      expect(told({}, program)).toEqual([expect.stringContaining("virsh -c xen:///system schedinfo 'db1' --set cap=60")]);
+      expect(told({ outcome: 'missed' }, program)).toHaveLength(1);
+    }
+  });
+  it('nothing to tell: xl carries it, there was none, or the guest stayed', () => {
+    expect([
+      ...told({}, 'xl'),
+      ...told({}, undefined),
+      ...told({ capBefore: 0 }, 'libvirtd'),
+      ...told({ outcome: 'aborted' }, 'libvirtd'),
+      ...told({ outcome: 'failed' }, 'libvirtd'),
+    ]).toEqual([]);
   });
 });
