@@ -11,10 +11,9 @@ onTwoXenHosts(
   'libvirt',
   24,
   (a, b) => {
-    /** The variable is the daemon's: virsh only asks it. */
+    /** The variable is the daemon's: virsh only asks it. It serves both directions: at the destination the front stands before the restore. */
     const daemons = async () => {
-      await b.lab.must('virtup');
-      await a.lab.must(`virtup LIBXL_SAVE_HELPER=${FRONT}`);
+      for (const { lab } of [a, b]) await lab.must(`virtup LIBXL_SAVE_HELPER=${FRONT}`);
     };
     /** A guest that libvirt knows, made from one of xl's. */
     const guest = async (name: string) => {
