@@ -16,8 +16,15 @@ export const bootId = (proc = '/proc'): string => {
   }
 };
 
-/** Start time of a process that lives; undefined when there is none, or only its zombie is left. */
-export function startTicksOf(pid: number, proc = '/proc'): number | undefined {
+/** A process that lives. */
+export interface ProcessSeen {
+  readonly pid: number;
+  readonly parent: number;
+  readonly startTicks: number;
+}
+
+/** The process of that pid; undefined when there is none, or only its zombie is left. */
+export function processSeen(pid: number, proc = '/proc'): ProcessSeen | undefined {
   let stat: string;
   try {
     stat = readFileSync(`${proc}/${pid}/stat`, 'latin1');
@@ -26,9 +33,12 @@ export function startTicksOf(pid: number, proc = '/proc'): number | undefined {
   }
   // The second field is the program's name in parentheses, and may hold anything.
   const after = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const [state, start] = [after[0], Number(after[19])];
-  return state === 'Z' || state === 'X' || !Number.isSafeInteger(start) ? undefined : start;
+  const [state, parent, startTicks] = [after[0], Number(after[1]), Number(after[19])];
+  return state === 'Z' || state === 'X' || !Number.isSafeInteger(startTicks) ? undefined : { pid, parent, startTicks };
 }
+
+/** Start time of a process that lives. */
+export const startTicksOf = (pid: number, proc = '/proc'): number | undefined => processSeen(pid, proc)?.startTicks;
 
 export const thisProcess = (): Owner => ({ pid: process.pid, startTicks: startTicksOf(process.pid) ?? 0, bootId: bootId() });
 

@@ -77,18 +77,20 @@ export interface DomainRow {
   readonly memMib: number;
   readonly vcpus: number;
   readonly state: string;
+  /** CPU time it has had. */
+  readonly cpuSeconds: number;
   readonly uuid: string;
 }
 
 const UUID = '[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}';
-const DOMAIN_ROW = new RegExp(`^(.*?) +(\\d{1,5}) +(\\d+) +(\\d+) +([rbpscd-]{6}) +\\d+\\.\\d +(${UUID}) `);
+const DOMAIN_ROW = new RegExp(`^(.*?) +(\\d{1,5}) +(\\d+) +(\\d+) +([rbpscd-]{6}) +(\\d+\\.\\d) +(${UUID}) `);
 
 /** `xl list -v`. Decide nothing on names from here: `parseDomains` (JSON) has them quoted. */
 export function parseDomainRows(text: string): readonly DomainRow[] {
   return rows(text).flatMap((row) => {
-    const [, name, domid, mem, vcpus, state, uuid] = DOMAIN_ROW.exec(row) ?? [];
+    const [, name, domid, mem, vcpus, state, seconds, uuid] = DOMAIN_ROW.exec(row) ?? [];
     if (name === undefined || state === undefined || uuid === undefined) return [];
-    return [{ name, domid: Number(domid), memMib: Number(mem), vcpus: Number(vcpus), state, uuid }];
+    return [{ name, domid: Number(domid), memMib: Number(mem), vcpus: Number(vcpus), state, cpuSeconds: Number(seconds), uuid }];
   });
 }
 

@@ -29,7 +29,7 @@ export type RestoreVerdict =
   | 'gone'
   /** The value is none that we set: somebody else's wins. */
   | 'changed-by-other'
-  /** Log-dirty is on for a migration that runs: that turns it off itself, and to do it under it would corrupt the copy. */
+  /** A migration that runs has it: log-dirty it turns off itself (to do it under it would corrupt the copy), a half it is about to start. */
   | 'in-use'
   /** The xthrottle that set it is alive and will do it. */
   | 'owner-alive'
@@ -38,7 +38,7 @@ export type RestoreVerdict =
   | 'corrupt';
 
 export interface RestoreOutcome {
-  readonly kind: 'cap' | 'tslice' | 'balloon' | 'logdirty' | 'file';
+  readonly kind: 'cap' | 'tslice' | 'balloon' | 'logdirty' | 'half' | 'file';
   /** The domain's name, the cpupool or the file, printable. */
   readonly what: string;
   readonly uuid?: string;

@@ -4,8 +4,11 @@ import { basename } from 'node:path';
 /** A process that saves or restores a domain, or is about to. */
 export interface SaveProcess {
   readonly pid: number;
-  /** `toolstack`: an xl that migrates or saves; its helper may not be there yet. `foreign`: another toolstack's helper. */
-  readonly kind: 'save' | 'restore' | 'toolstack' | 'foreign';
+  /**
+   * `toolstack`: an xl that migrates or saves; its helper may not be there yet. `receiver`: the xl at the other end. `foreign`: another
+   * toolstack's helper.
+   */
+  readonly kind: 'save' | 'restore' | 'toolstack' | 'receiver' | 'foreign';
   /** undefined where its command line does not tell. */
   readonly domid?: number;
   readonly args: readonly string[];
@@ -22,6 +25,7 @@ export function saveProcessOf(pid: number, args: readonly string[]): SaveProcess
   const program = basename(args[0] ?? '');
   if (program === 'xl' && args.some((arg) => arg === 'migrate' || arg === 'save' || arg === 'remus'))
     return { pid, kind: 'toolstack', args };
+  if (program === 'xl' && args.includes('migrate-receive')) return { pid, kind: 'receiver', args };
   if (!FOREIGN.test(program)) return undefined;
   const option = args.findIndex((arg) => /^--?domid$/.test(arg));
   return { pid, kind: 'foreign', ...(option < 0 ? {} : domidOf(args[option + 1])), args };
@@ -49,7 +53,7 @@ export function mayBeSaving(
   process: SaveProcess,
   domain: { readonly domid: number; readonly name: string; readonly uuid: string },
 ): boolean {
-  if (process.kind === 'restore') return false;
+  if (process.kind === 'restore' || process.kind === 'receiver') return false;
   if (process.kind === 'toolstack') return process.args.some((arg) => [domain.name, domain.uuid, String(domain.domid)].includes(arg));
   return process.domid === undefined || process.domid === domain.domid;
 }

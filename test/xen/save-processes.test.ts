@@ -18,7 +18,9 @@ const captured = readFileSync(new URL('captures/06-abort-xl-term.txt', import.me
 describe('processes that save a domain', () => {
   it('are found in a real process table, and told from those that restore', () => {
     expect(captured.length).toBeGreaterThan(5);
-    const found = captured.flatMap(({ pid, args }) => saveProcessOf(pid, args) ?? []);
+    const all = captured.flatMap(({ pid, args }) => saveProcessOf(pid, args) ?? []);
+    expect(new Set(all.flatMap(({ pid, kind }) => (kind === 'receiver' ? [pid] : [])))).toEqual(new Set([657, 677]));
+    const found = all.filter(({ kind }) => kind !== 'receiver');
     expect(found.map(({ pid, kind, domid }) => ({ pid, kind, domid }))).toEqual([
       { pid: 674, kind: 'toolstack', domid: undefined },
       { pid: 678, kind: 'save', domid: 8 },
@@ -41,9 +43,13 @@ describe('processes that save a domain', () => {
   });
   it('an xl that does anything else, or that migrates another domain, is none', () => {
     expect(saveProcessOf(5, ['xl', 'list'])).toBeUndefined();
-    expect(saveProcessOf(6, ['xl', 'migrate-receive'])).toBeUndefined();
     const other = saveProcessOf(7, ['xl', 'migrate', 'vm2', 'host2']);
     expect(other !== undefined && mayBeSaving(other, vm1)).toBe(false);
+  });
+  it('the receiving xl is one that saves nothing', () => {
+    const receiver = saveProcessOf(6, ['/usr/sbin/xl', 'migrate-receive', 'vm1']);
+    expect(receiver).toMatchObject({ kind: 'receiver' });
+    expect(receiver !== undefined && mayBeSaving(receiver, vm1)).toBe(false);
   });
   it('whatever a command line holds, reading it does not fail', () => {
     fc.assert(fc.property(fc.array(fc.string()), (args) => void saveProcessOf(1, args)));

@@ -27,6 +27,10 @@ export interface StandInDomain {
   /** It cannot become smaller. */
   leastMib?: number;
   fudgeKib?: number;
+  /** xl's six letters; default: it runs. */
+  state?: string;
+  /** CPU time, as xl prints it. */
+  seconds?: string;
 }
 
 export interface StandInState {
