@@ -50,7 +50,7 @@ const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout
 
 /** Listens for the relay. Throws Error when it cannot: nothing was changed. */
 export async function openBalloon(options: BalloonOptions): Promise<Balloon> {
-  const { domain, xl, holdPath, note } = options;
+  const { domain, xl, holdPath, note, now = monotonicMs } = options;
   const { facts } = domain;
   const journal = options.journal ?? createJournal();
   let over = false;
@@ -73,9 +73,9 @@ export async function openBalloon(options: BalloonOptions): Promise<Balloon> {
     entry = wanted;
     await options.guarded();
     if (over) return;
-    const from = await memoryOf(facts.domid, xl);
+    const before = { atMs: now(), kib: await memoryOf(facts.domid, xl) };
     await setTarget(facts.domid, facts.uuid, options.targetKib, xl);
-    const result = await follow(options, () => over);
+    const result = await follow(options, before, () => over);
     if (result === undefined) return;
     if (result.state === 'no-driver') {
       await giveBack();
@@ -84,7 +84,7 @@ export async function openBalloon(options: BalloonOptions): Promise<Balloon> {
     }
     note(
       'info',
-      `shrunk from ${mib(from)} to ${mib(result.kib)}${result.state === 'stuck' ? `, though ${mib(options.targetKib)} were asked for` : ''}`,
+      `shrunk from ${mib(before.kib)} to ${mib(result.kib)}${result.state === 'stuck' ? `, though ${mib(options.targetKib)} were asked for` : ''}`,
     );
     options.onShrunk(result.kib);
   };
@@ -133,9 +133,12 @@ async function memoryOf(domid: number, xl: RunXl): Promise<number> {
   return row.memMib * 1024;
 }
 
-/** Watches the guest shrink until that is over; undefined when the migration is. */
-async function follow({ domain, xl, targetKib, pollMs, now = monotonicMs }: BalloonOptions, isOver: () => boolean) {
-  const readings: MemoryReading[] = [];
+/**
+ * Watches the guest shrink until that is over; undefined when the migration is. `before` was read ahead of the new target: a guest may have
+ * gone as far as it can before the first look after it.
+ */
+async function follow({ domain, xl, targetKib, pollMs, now = monotonicMs }: BalloonOptions, before: MemoryReading, isOver: () => boolean) {
+  const readings = [before];
   while (!isOver()) {
     readings.push({ atMs: now(), kib: await memoryOf(domain.facts.domid, xl) });
     const judged = judgeShrinking(readings, targetKib);

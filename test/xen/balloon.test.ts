@@ -81,6 +81,12 @@ describe('a guest that is smaller while it migrates', () => {
     expect(shrunk).toEqual([107 * 1024]);
     expect(notes[0]).toMatch(/to 107 MiB, though 64 MiB were asked for/);
   });
+  it('that has gone as far as it can before the first look has moved, and keeps to that', async () => {
+    const { relay, shrunk, notes } = await open({ balloonMib: 128, leastMib: 77, isQuick: true });
+    await relay();
+    expect(notes).toEqual(['shrunk from 128 MiB to 77 MiB, though 64 MiB were asked for']);
+    expect(shrunk).toEqual([77 * 1024]);
+  });
   it('is not shrunk where that cannot be journalled', async () => {
     const { fake, relay, notes } = await open();
     const other = { ...thisProcess(), pid: 1, startTicks: 1 };

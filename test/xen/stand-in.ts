@@ -24,6 +24,8 @@ export interface StandInDomain {
   memMib?: number;
   /** What its balloon driver moves between two looks; none without. */
   balloonMib?: number;
+  /** Its driver has moved before the first look. */
+  isQuick?: boolean;
   /** It cannot become smaller. */
   leastMib?: number;
   fudgeKib?: number;
