@@ -135,9 +135,10 @@ export function answerSuspend(dirty: Estimate<Pages> | undefined, fullRate: Esti
       reason: because('fits-after-slice', text, { ...numbers, stallMs: Math.round(stallMs) }),
     };
   }
+  const missed = stallMs > 0 ? `${said}, with a last stall of up to ${Math.round(stallMs)} ms before it` : said;
   if (goal.onMiss === 'proceed')
-    return { action: 'grant', forecast, reason: because('misses-proceed', `${said}; --on-miss proceed`, numbers) };
-  return { action: 'deny', forecast, reason: because('misses-abort', `${said}; --on-miss abort: the guest stays here`, numbers) };
+    return { action: 'grant', forecast, reason: because('misses-proceed', `${missed}; --on-miss proceed`, numbers) };
+  return { action: 'deny', forecast, reason: because('misses-abort', `${missed}; --on-miss abort: the guest stays here`, numbers) };
 }
 
 function gateByPages(now: Estimate<Pages>, goal: Goal, most: Pages, forecast: Forecast): Decision {
