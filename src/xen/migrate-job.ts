@@ -4,6 +4,7 @@ import { Observable } from 'rxjs';
 import { XthrottleError } from '../core/errors.ts';
 import type { Ms } from '../core/units.ts';
 import { monotonicMs } from './clock.ts';
+import { capAtDestination } from './destination-cap.ts';
 import { type HandOverStep, handOver } from './hand-over.ts';
 import { cannotStart, killGroup } from './xl.ts';
 import { printableLines, xlBinary } from './xl-errors.ts';
@@ -44,6 +45,8 @@ export interface MigrateJob {
   readonly steps$: Observable<{ readonly step: HandOverStep; readonly atMs: Ms }>;
   /** The guest is all sent: from here on only xl can start it there, or resume it here. */
   handsOver(): boolean;
+  /** The cap that the domain has at the destination, in Xen's number; undefined when that cannot be asked. Once it has migrated. */
+  capThere?(uuid: string): Promise<number | undefined>;
   /** Settles when xl has ended; rejects only when it could not be started. */
   readonly done: Promise<MigrateResult>;
   /**
@@ -141,6 +144,7 @@ export function startMigrateJob(options: MigrateJobOptions): MigrateJob {
       return () => listeners.delete(listener);
     }),
     done,
+    capThere: (uuid) => capAtDestination(destination, options.xlOptions ?? [], uuid),
     handsOver: () => reader.seen.has('transfer-complete'),
     async terminate(graceMs = TERM_GRACE_MS) {
       killGroup(child.pid, 'SIGTERM');

@@ -1,4 +1,4 @@
-import { capToXen } from '../core/cap.ts';
+import { capFromXen, capToXen, showCap } from '../core/cap.ts';
 import type { Decision } from '../core/decision.ts';
 import type { Capabilities, DomainFacts, OnMiss } from '../core/goal.ts';
 import type { Observation } from '../core/observation.ts';
@@ -165,6 +165,22 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     observe: steering === undefined,
   });
 
+  let hasLeft = false;
+  void ended.then(({ result }) => {
+    hasLeft = result === 'migrated';
+  });
+  /** Its cap at the destination, in Xen's number; null when that cannot be asked. */
+  const arrived = async (): Promise<number | null> => {
+    const cap = (await options.job?.capThere?.(domain.uuid)) ?? null;
+    const own = domain.capOriginal;
+    if (cap !== null && cap !== capToXen(own)) {
+      const name = printable(domain.name);
+      const todo = `there: xl ${capabilities.scheduler === 'credit2' ? 'sched-credit2' : 'sched-credit'} -d '${name}' -c ${capToXen(own)}`;
+      options.note?.('warning', `${name}: its cap is ${showCap(capFromXen(cap))} at the destination, here it was ${showCap(own)}; ${todo}`);
+    }
+    return cap;
+  };
+
   const setCap = async (decision: Decision): Promise<Effect> => {
     if (steering === undefined || (decision.action !== 'set-cap' && decision.action !== 'uncap')) return { result: 'skipped' };
     // Once the suspend is asked for, only its answer moves the cap; after that there is nothing left to throttle.
@@ -253,7 +269,8 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
       session.abort(reason);
     },
     async restoreCap(): Promise<RestoreResult> {
-      const cap = steering === undefined ? await unchanged(domain, xenctrl, capabilities) : await steering.restore(!ending.saved);
+      const here = steering === undefined ? await unchanged(domain, xenctrl, capabilities) : await steering.restore(!ending.saved);
+      const cap = here.capAfter === null && hasLeft ? { ...here, capAfter: await arrived() } : here;
       // Only now: at the pool's own timeslice a cap of ours would stall for longer.
       const tslice = await options.tslice?.release();
       const result = tslice?.restored === false ? { ...tslice, capAfter: cap.capAfter, hint: bothHints(cap, tslice) } : cap;

@@ -11,6 +11,7 @@ import { bytes, ms, pages } from '../../src/core/units.ts';
 import { monotonicMs } from '../../src/xen/clock.ts';
 import { readJournals } from '../../src/xen/journal.ts';
 import type { Xenctrl } from '../../src/xen/libxenctrl.ts';
+import type { MigrateResult } from '../../src/xen/migrate-job.ts';
 import { startTicksOf } from '../../src/xen/owner.ts';
 import { encodeLine, parseServerMessage, type RelayMessage, type ServerMessage } from '../../src/xen/relay/protocol.ts';
 import { openXenHost, type XenHost, type XenHostOptions } from '../../src/xen/xen-host.ts';
@@ -59,6 +60,8 @@ async function open(fake: ReturnType<typeof fakeXl>, options: Partial<XenHostOpt
 function relay(opened: XenHost, domid = 24) {
   const heard: ServerMessage[] = [];
   socket = connect(opened.socketPath);
+  // A host that closes while we still say something.
+  socket.on('error', () => undefined);
   let rest = '';
   socket.setEncoding('utf8').on('data', (text: unknown) => {
     const lines = (rest + String(text)).split('\n');
@@ -314,6 +317,48 @@ describe('a migration on this host', () => {
     tell({ type: 'complete', result: 0, errno: 0 });
     hangUp();
     expect(await migration.ended).toMatchObject({ result: 'unknown', reason: 'xl migrate failed' });
+  });
+
+  it.each([
+    [60, []],
+    [20, ["vm1: its cap is 20 % at the destination, here it was 60 %; there: xl sched-credit -d 'vm1' -c 60"]],
+    [undefined, []],
+  ] as const)('the cap after a migration is that at the destination (%s); one that differs is told', async (capThere, told) => {
+    const fake = fakeXl();
+    fake.domain().cap = 60;
+    const { host: opened, notes } = await open(fake);
+    const asked: string[] = [];
+    let xlEnds: (result: MigrateResult) => void = () => undefined;
+    opened.wrap(
+      {
+        pid: 1,
+        steps$: EMPTY,
+        done: new Promise((resolve) => {
+          xlEnds = resolve;
+        }),
+        handsOver: () => true,
+        terminate: async () => undefined,
+        capThere: async (uuid) => {
+          asked.push(uuid);
+          return capThere;
+        },
+      },
+      'host2',
+    );
+    const { tell, hangUp } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    steer(migration, (o) => (o.type === 'round-start' ? capAt(20) : undefined));
+    round(tell, 0, 9000);
+    await until(() => fake.domain().cap === 20, 'capped');
+    tell({ type: 'complete', result: 0, errno: 0 });
+    fake.state.domains.pop();
+    tell({ type: 'end', exitCode: 0 });
+    hangUp();
+    xlEnds({ exitCode: 0, migrated: true });
+    expect(await migration.ended).toMatchObject({ result: 'migrated' });
+    expect(await migration.restoreCap()).toEqual({ restored: true, capAfter: capThere ?? null });
+    expect(asked).toEqual([UUID]);
+    expect(notes.filter((text) => text.includes('destination'))).toEqual(told);
   });
 
   it('the cap of a guest that stays is back before xl has ended, should that ever be', async () => {
