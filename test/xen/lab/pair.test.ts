@@ -25,7 +25,7 @@ onTwoXenHosts('two hosts, ssh and a shaped link', 32, (a, b) => {
     const again = await moveOver('vm1', a, b, options);
     for (const run of [first, back, again]) {
       expect([0, 3], run.stderr).toContain(run.code);
-      expect(run.summary).toMatchObject({ observedDowntimeSource: 'handover', capBefore: 60, capRestored: true });
+      expect(run.summary).toMatchObject({ observedDowntimeSource: 'handover', capBefore: 60, capAfter: 60, capRestored: true });
       expect(lowestCap(run)).toBeLessThan(60);
       expect(run.capThere).toBe(60);
       console.info(
