@@ -16,11 +16,15 @@ const has = (program: string): boolean => spawnSync('sh', ['-c', `command -v ${p
 describe('the service', () => {
   const service = unit('xthrottle.service');
 
+  it('keeps its records out of the journal, but not what it says to people: stderr would follow stdout', () => {
+    expect(valuesOf(service, 'StandardOutput')).toEqual(['null']);
+    expect(valuesOf(service, 'StandardError')).toEqual(['journal']);
+  });
   it('is taken for started when it says so, is watched, and puts caps back however it ends', () => {
     expect(valuesOf(service, 'Type')).toEqual(['notify']);
     expect(valuesOf(service, 'NotifyAccess')).toEqual(['all']);
     expect(Number(valuesOf(service, 'WatchdogSec')[0])).toBeGreaterThan(0);
-    expect(valuesOf(service, 'ExecStopPost')).toEqual(['/usr/bin/xthrottle restore']);
+    expect(valuesOf(service, 'ExecStopPost')).toEqual(["/bin/sh -c 'exec /usr/bin/xthrottle restore >&2'"]);
   });
   it('leaves the guard alone when it is stopped or killed', () => {
     expect(valuesOf(service, 'KillMode')).toEqual(['process']);
