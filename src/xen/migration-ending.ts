@@ -28,6 +28,7 @@ export function endingReader(options: EndingOptions) {
   let closed = false;
   let why: string | undefined;
   let firstError: string | undefined;
+  let lost: string | undefined;
   let failOpen = false;
   let granted = false;
   const fromJob = async (job: MigrateJob): Promise<Ending> => {
@@ -37,7 +38,7 @@ export function endingReader(options: EndingOptions) {
       return { result: 'migrated', ...(downtime === undefined ? relayDowntime() : { downtimeMs: downtime, downtimeSource: 'handover' }) };
     return {
       result: saved && (result.startedAtMs !== undefined || result.signal !== undefined) ? 'unknown' : 'stayed',
-      reason: why ?? result.reason ?? firstError ?? 'xl migrate failed',
+      reason: why ?? besides(lost, result.reason ?? firstError) ?? 'xl migrate failed',
       ...ours(),
     };
   };
@@ -48,7 +49,7 @@ export function endingReader(options: EndingOptions) {
       : { downtimeMs: ms(completedAtMs - passedOnAtMs), downtimeSource: 'relay' };
   const fromRelay = async (): Promise<Ending> => {
     if (!closed) return { result: 'unknown', reason: 'the relay was lost' };
-    if (!saved) return { result: 'stayed', reason: why ?? firstError ?? 'the save failed', ...ours() };
+    if (!saved) return { result: 'stayed', reason: why ?? besides(lost, firstError) ?? 'the save failed', ...ours() };
     const left = await options.hasLeft();
     if (left === true) return { result: 'migrated', ...relayDowntime() };
     return left === false
@@ -71,6 +72,10 @@ export function endingReader(options: EndingOptions) {
     },
     aborting(reason: string): void {
       why ??= reason;
+    },
+    /** Ended by us, but not of our will: there was nobody left to receive the guest. */
+    losing(reason: string): void {
+      lost ??= reason;
     },
     read(message: RelayMessage): void {
       if (message.type === 'suspended') suspendedAtMs = message.atMs;
@@ -95,6 +100,9 @@ export function endingReader(options: EndingOptions) {
     },
   };
 }
+
+const besides = (first: string | undefined, second: string | undefined): string | undefined =>
+  first === undefined || second === undefined ? (first ?? second) : `${first}: ${second}`;
 
 /** The fixed part of the observed downtime: what is neither the suspend nor sending the last pages. */
 export function sampleOf(ending: Ending, seen: EndingReader, rate: BytesPerSecond | undefined): PairSample | undefined {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 
 /** A process that saves or restores a domain, or is about to. */
@@ -40,12 +40,22 @@ export function saveProcesses(proc = '/proc'): readonly SaveProcess[] {
     .flatMap((name) => {
       try {
         const args = readFileSync(`${proc}/${name}/cmdline`, 'utf8').split('\0').slice(0, -1);
-        return saveProcessOf(Number(name), args) ?? [];
+        const found = saveProcessOf(Number(name), args);
+        return found === undefined || (found.kind === 'receiver' && isDaemon(`${proc}/${name}`)) ? [] : [found];
       } catch {
         // It has ended.
         return [];
       }
     });
+}
+
+/** The receiving xl leaves a daemon of the same command line, for as long as the domain lives: it reads no stream any more. */
+function isDaemon(folder: string): boolean {
+  try {
+    return readlinkSync(`${folder}/fd/0`) === '/dev/null';
+  } catch {
+    return false;
+  }
 }
 
 /** Whether a process may be saving or migrating this domain away. When its command line does not tell which, it may. */

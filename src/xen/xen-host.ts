@@ -15,6 +15,7 @@ import type { MigrateJob } from './migrate-job.ts';
 import { isAlive, type Owner, sameOwner, thisProcess } from './owner.ts';
 import { parseDomains } from './parse-domains.ts';
 import { reborn } from './reborn.ts';
+import { watchReceiver } from './receiver-watch.ts';
 import { listen, type RelayServer, type RelaySession } from './relay/server.ts';
 import { type RestoreOptions, type RestoreOutcome, restoreLeftovers } from './restore.ts';
 import { ownTslice, type TsliceHold, type TsliceKeeper, tsliceKeeper } from './tslice.ts';
@@ -53,6 +54,8 @@ export interface HostSystem {
   callsUnderWay(of: number | string): readonly number[];
   listen(socketPath: string): Promise<RelayServer>;
   startGuard(options: GuardOptions): ReturnType<typeof startGuard>;
+  /** Of the migration of this relay. */
+  watchReceiver(relayPid: number, onLost: () => void): { stop(): void };
 }
 
 export interface XenHost extends Host {
@@ -85,6 +88,7 @@ export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
     callsUnderWay,
     listen,
     startGuard,
+    watchReceiver,
     ...options.system,
   };
   const restored = options.observe === true ? [] : await restoreLeftovers({ xl: options.xl, directory, ...disk(system) });
@@ -208,6 +212,7 @@ async function openMigration(session: RelaySession, context: Context): Promise<X
     destination: wrapped?.destination,
     suspendWaitMs: options.suspendWaitMs,
     suspendTimeoutMs: options.suspendTimeoutMs,
+    watchReceiver: (onLost) => context.system.watchReceiver(session.hello.relayPid, onLost),
     hasLeft: () => hasLeft(options.xl, domid, facts.uuid),
     onCapChanged: (listener) => listeners.add(listener),
   });

@@ -28,6 +28,8 @@ export interface XenMigration extends Migration {
   readonly startedBy?: string;
   /** The guest is being suspended, stands, or is being handed over: to end xl now could leave it standing. */
   readonly leaving: boolean;
+  /** The receiving xl ended before it had the guest: its half of it is left behind. */
+  readonly receiverLost: boolean;
   /** What was learned of this pair of hosts; after `ended`, when it migrated and every part was seen. */
   learned(): PairSample | undefined;
 }
@@ -49,6 +51,8 @@ export interface XenMigrationOptions extends Omit<EndingOptions, 'answers'> {
   /** The shorter timeslice that the cap's floor counts on. */
   readonly tslice?: TsliceHold | undefined;
   readonly note?: ((level: 'info' | 'warning' | 'error', text: string) => void) | undefined;
+  /** Tells when the receiving xl has ended, where that can be seen. */
+  readonly watchReceiver?: (onLost: () => void) => { stop(): void };
   /** Ours and others' changes of the cap come in here from the steering. */
   readonly onCapChanged: (listener: (change: CapChange) => void) => void;
 }
@@ -59,6 +63,7 @@ export type CapChange = Omit<Extract<Observation, { type: 'cap-changed' }>, 'typ
 const WAITING_MAX = 65_536;
 const SUSPEND_WAIT_MS = ms(3000);
 const LOOK_LATE_MS = 500;
+const RECEIVER_LOST = 'the receiver at the destination ended before it had the guest, which stays here';
 /** Within the relay's wait for leave to suspend. */
 const LIFT_WAIT_MS = 1500;
 
@@ -99,6 +104,16 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     options.note?.('warning', `${printable(domain.name)}: ${reason}`);
   });
 
+  let receiverLost = false;
+  const receiver = options.watchReceiver?.(() => {
+    if (reader.phase === 'over' || ending.saved) return;
+    receiverLost = true;
+    ending.losing(RECEIVER_LOST);
+    // xl itself would suspend the guest before it notices.
+    if (steering !== undefined) session.abort(RECEIVER_LOST);
+    options.note?.('error', `${printable(domain.name)}: ${RECEIVER_LOST}`);
+  });
+
   const receive = (message: RelayMessage): void => {
     // Late to a message, we would look at what came after it: once the helper has gone on, the dirty count is another one.
     const isLate = monotonicMs() - message.atMs > LOOK_LATE_MS;
@@ -106,6 +121,8 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     if (observation !== undefined && 'awaited' in message && message.awaited) questions.set(observation, message.id);
     ending.read(message);
     watchdog.read(message);
+    // From here on it goes of itself.
+    if (message.type === 'complete' || message.type === 'end') receiver?.stop();
     if (message.type === 'suspend-settled' && message.lifted === true)
       emit({ type: 'cap-changed', atMs: message.atMs, cap: domain.capOriginal, by: 'us' });
     emit(observation);
@@ -148,6 +165,7 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     complete: () => {
       stopSampler();
       watchdog.stop();
+      receiver?.stop();
       // The guest stays: it has its own cap back before xl has cleaned up, which may take as long as it likes.
       if (!ending.saved) void steering?.restore(true);
       observations.complete();
@@ -247,6 +265,9 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     now: monotonicMs,
     get leaving() {
       return reader.phase === 'leaving' || ending.saved;
+    },
+    get receiverLost() {
+      return receiverLost;
     },
     learned: () => learnedSample,
     async apply(decision, observation, superseded, onMiss = 'proceed') {

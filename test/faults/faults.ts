@@ -140,6 +140,11 @@ export const FAULTS = {
     fired('somebody kills xl migrate');
     world.migration.xl.end();
   },
+  'receiver killed': ({ world, fired }) => {
+    if (world.migration?.over !== false || !world.migration.receiver.alive) return;
+    fired('SIGKILL to the receiver');
+    world.migration.receiver.end();
+  },
   'peek fails': (scene) => {
     scene.fired('libxenctrl answers nothing');
     during(

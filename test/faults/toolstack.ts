@@ -36,11 +36,14 @@ export interface MigrationInputs {
 const SUSPEND_MS = 12;
 const SPAWN_MS = 40;
 const HAND_OVER_MS = 30;
+const RECEIVER_NOTICED_MS = 1000;
 
 /** One `xl migrate`: libxl, its save helper behind the relay (the real one) or alone, the hand-over, and what its failures leave. */
 export class SimMigration {
   readonly xl: SimProcess;
   relay: SimProcess | undefined;
+  /** xl at the other end. */
+  readonly receiver: SimProcess;
   helperProcess: SimProcess | undefined;
   helper: SimHelper | undefined;
   result: 'migrated' | 'failed' | 'killed' | undefined;
@@ -64,6 +67,7 @@ export class SimMigration {
   constructor(inputs: MigrationInputs) {
     this.#in = inputs;
     this.xl = new SimProcess('xl migrate', inputs.time);
+    this.receiver = new SimProcess('receiver', inputs.time);
     this.done = new Promise((resolve) => {
       this.#ended = resolve;
     });
@@ -267,12 +271,12 @@ export class SimMigration {
   #helperGone(end: HelperEnd): void {
     if (this.over) return;
     const { time, guest } = this.#in;
-    if (this.#saved === 0 && end.code === 0) {
+    if (this.#saved === 0 && end.code === 0 && this.receiver.alive) {
       this.#handOver();
       return;
     }
-    // Its own clean-up takes a moment; a guest that stands goes on.
-    time.after(HAND_OVER_MS, this.xl, () => {
+    // Its own clean-up takes a moment, and nobody at the other end is noticed late; a guest that stands goes on.
+    time.after(this.receiver.alive ? HAND_OVER_MS : RECEIVER_NOTICED_MS, this.xl, () => {
       this.#resume();
       this.#finish('failed', guest.place === 'here' ? 'Migration failed, resuming at sender.' : 'Migration failed, the domain is gone');
     });

@@ -145,6 +145,21 @@ export class SimXthrottle {
         lives: (owner) => this.#world.lives(owner.pid),
         callsUnderWay: (of) => xen.callsUnderWay(of),
         listen: async (path) => this.#world.listen(this.process, path),
+        watchReceiver: (relayPid, onLost) => {
+          const { migration } = this.#world;
+          let stopped = migration?.relay?.pid !== relayPid;
+          const look = (): void => {
+            if (stopped) return;
+            if (migration?.receiver.alive === false) onLost();
+            else time.after(1000, this.process, look);
+          };
+          look();
+          return {
+            stop: () => {
+              stopped = true;
+            },
+          };
+        },
         startGuard: () => new Promise((resolve) => time.after(60, this.process, () => resolve(this.#startGuard()))),
       },
     });

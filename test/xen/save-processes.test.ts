@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -62,9 +62,18 @@ describe('processes that save a domain', () => {
     };
     put('12', ['/x/libxl-save-helper', '--save-domain', '15', '11', '8', '1', '136', '0']);
     put('13', ['sh', '-c', 'true']);
+    put('15', ['xl', 'migrate-receive']);
+    // The daemon that an earlier one left.
+    put('16', ['xl', 'migrate-receive']);
+    for (const pid of ['15', '16']) mkdirSync(join(proc, pid, 'fd'));
+    symlinkSync('pipe:[15]', join(proc, '15/fd/0'));
+    symlinkSync('/dev/null', join(proc, '16/fd/0'));
     mkdirSync(join(proc, '14'));
     mkdirSync(join(proc, 'self'));
-    expect(saveProcesses(proc)).toMatchObject([{ pid: 12, kind: 'save', domid: 8 }]);
+    expect(saveProcesses(proc)).toMatchObject([
+      { pid: 12, kind: 'save', domid: 8 },
+      { pid: 15, kind: 'receiver' },
+    ]);
     rmSync(proc, { recursive: true });
   });
 });

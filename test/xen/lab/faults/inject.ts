@@ -5,7 +5,7 @@ import { type Lab, localLink } from '../lab.ts';
 import type { Cell } from './cells.ts';
 
 /** Of the guest in every cell: small, so that a migration takes some twenty seconds in the emulator, and busy enough to be throttled. */
-export const GUEST = { memMib: 128, workingSetMib: 24, rate: 3000, checkSeconds: 2 } as const;
+export const GUEST = { memMib: 96, workingSetMib: 16, rate: 3000, checkSeconds: 1 } as const;
 const LINK_BYTES_PER_SECOND = 9_000_000;
 /** Nothing depends on which controller throttles: this one does so early, and costs little. */
 const OPTIONS = '--controller step-down --target-downtime 2s --max-stall 250ms --on-miss proceed';

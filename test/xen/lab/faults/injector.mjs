@@ -1,7 +1,7 @@
 // Runs in the lab's dom0: starts a migration, waits for a moment of it, does a deed to one of its processes, waits until all of it is
 // over, and prints what it saw as one JSON object. argv[2]: the plan (InjectorPlan in inject.ts). Plain JavaScript on Node's own modules.
 import { spawn } from 'node:child_process';
-import { appendFileSync, readdirSync, readFileSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { basename } from 'node:path';
 
 const plan = JSON.parse(process.argv[2]);
@@ -12,7 +12,9 @@ const VICTIMS = {
   relay: ([, ...args]) => args.some((arg) => arg.endsWith('/relay/relay.js')),
   helper: (args) => basename(args[0]) === 'libxl-save-helper' && args[1] === '--save-domain',
   xl: (args) => basename(args[0]) === 'xl' && args.includes('migrate'),
-  receiver: (args) => basename(args[0]) === 'xl' && args.includes('migrate-receive'),
+  // Not the daemon that it leaves to look after the domain.
+  receiver: (args, pid) =>
+    basename(args[0]) === 'xl' && args.includes('migrate-receive') && readlinkSync(`/proc/${pid}/fd/0`) !== '/dev/null',
   transport: (args) => basename(args[0]) === 'linkrate',
   restorer: (args) => basename(args[0]) === 'libxl-save-helper' && args[1] === '--restore-domain',
   guard: ([, ...args]) => args.some((arg) => arg.endsWith('/guard-main.js')),
@@ -25,7 +27,7 @@ function pidsOf(name) {
       try {
         const args = readFileSync(`/proc/${entry}/cmdline`, 'utf8').split('\0').slice(0, -1);
         // A zombie has no command line.
-        return args.length > 0 && Number(entry) !== process.pid && VICTIMS[name](args) ? [Number(entry)] : [];
+        return args.length > 0 && Number(entry) !== process.pid && VICTIMS[name](args, entry) ? [Number(entry)] : [];
       } catch {
         return [];
       }

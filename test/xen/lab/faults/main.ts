@@ -55,11 +55,12 @@ async function run(wanted: readonly Cell[], results: Results<Facts>): Promise<bo
   try {
     for (const cell of wanted) {
       if (Date.now() > until) break;
+      const begun = Date.now();
       try {
         const facts = await runCell(lab, cell);
         results.add(facts);
         lost ||= !cell.stock && lostIn(cell, facts).length > 0;
-        console.log(lineOf(cell, facts));
+        console.log(`${lineOf(cell, facts)} (${Math.round((Date.now() - begun) / 1000)} s)`);
       } catch (error) {
         // The lab itself is broken: nothing is known of this cell, and the next one begins in a new one.
         console.error(`${cell.id}: not done: ${messageOf(error)}`);

@@ -34,9 +34,9 @@ export async function uuidOf(lab: Lab, name: string): Promise<string> {
 }
 
 const MARK = '=====';
-/** Two sweeps of the guest's pages. */
-const WATCH_SECONDS = 5;
-const LOOKS_MAX = 6;
+/** A few sweeps of the guest's pages. */
+const WATCH_SECONDS = 3;
+const LOOKS_MAX = 8;
 
 /** Looks until the guest is as it should be (exactly one runs, its memory verified, its own cap), or it is in vain. */
 export async function find(lab: Lab, name: string, uuid: string, cap: number): Promise<Found> {

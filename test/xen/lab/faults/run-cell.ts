@@ -82,6 +82,8 @@ async function followed(
     await lab.sh(`xthrottle restore ${domid} --log-dirty`);
     logDirtyAfterRestore = (await logDirtyOf(lab, domid)) === 'on' ? 'on' : 'off';
   }
+  // Whether it can migrate is the question, not whether it converges.
+  await lab.sh(`echo 'rate 300' > "$(xenstore-read /local/domain/${domid}/console/tty)"`);
   const again = () =>
     cell.stock
       ? lab.sh(`xl migrate -s '' ${NAME} '${localLink(FAST_LINK)}'`, 150_000)
