@@ -9,6 +9,7 @@ export * from './estimate.ts';
 export * from './finding.ts';
 export * from './gate.ts';
 export * from './goal.ts';
+export * from './looks.ts';
 export * from './observation.ts';
 export * from './options.ts';
 export * from './plan.ts';

@@ -1,3 +1,4 @@
+import { nextLook } from '../core/looks.ts';
 import { WIRE_BYTES_PER_PAGE } from '../core/units.ts';
 import type { Scenario } from './scenario.ts';
 
@@ -18,8 +19,7 @@ export interface Planned {
 /** The save helper says something every so many frames. */
 const FRAMES_PER_PROGRESS = 1024;
 const PROGRESS_MAX = 48;
-const SAMPLE_MS = 100;
-const SAMPLES_MAX = 48;
+const LOOKS_MAX = 48;
 const TICK_MS = 1000;
 const TICKS_MAX = 20;
 
@@ -38,14 +38,26 @@ export function planRound(scenario: Scenario, link: LinkTime, fromMs: number, fr
   for (let done = step; done < frames; done += step) {
     planned.push({ kind: 'progress', atMs: walkedAt(done), frames: done, pages: Math.min(done, pages) });
   }
-  const looks = (kind: 'sample' | 'tick', everyMs: number, most: number): void => {
-    const period = Math.max(everyMs, (endMs - fromMs) / most);
-    for (let n = 1; n <= most && fromMs + n * period < endMs; n++) {
-      planned.push({ kind, atMs: fromMs + n * period, frames: 0, pages: sentPages(fromMs + n * period) });
-    }
+  const report = (kind: 'sample' | 'tick', afterMs: number): void => {
+    planned.push({ kind, atMs: fromMs + afterMs, frames: 0, pages: sentPages(fromMs + afterMs) });
   };
-  if (scenario.host.peek) looks('sample', SAMPLE_MS, SAMPLES_MAX);
-  looks('tick', TICK_MS, TICKS_MAX);
+  const spanMs = endMs - fromMs;
+  if (scenario.host.peek) for (const afterMs of looksInto(spanMs, nominalMs(scenario, pages))) report('sample', afterMs);
+  const tickMs = Math.max(TICK_MS, spanMs / TICKS_MAX);
+  for (let n = 1; n <= TICKS_MAX && n * tickMs < spanMs; n++) report('tick', n * tickMs);
   planned.push({ kind: 'progress', atMs: endMs, frames, pages });
   return planned.sort((a, b) => a.atMs - b.atMs || a.frames - b.frames);
+}
+
+const nominalMs = (scenario: Scenario, pages: number): number => (pages * WIRE_BYTES_PER_PAGE * 1000) / scenario.link.bytesPerSecond;
+
+/** When a round of `spanMs` is looked into, ms after its start; in a very long one less often than on a real host, to keep a simulation short. */
+function looksInto(spanMs: number, expectedMs: number): readonly number[] {
+  const looks: number[] = [];
+  const sparse = spanMs / LOOKS_MAX;
+  for (let at = nextLook(0, expectedMs) as number; at < spanMs; ) {
+    looks.push(at);
+    at += Math.max(nextLook(at, expectedMs), Math.min(sparse, at));
+  }
+  return looks;
 }

@@ -1,8 +1,9 @@
+import { nextLook } from '../core/looks.ts';
 import type { Ms } from '../core/units.ts';
 import { monotonicMs } from './clock.ts';
 
-/** How often a domain is looked at: a look pauses it for the length of the call. */
-const LOOK_MS = 100;
+/** Outside of rounds there is nothing to look at; so long until it is asked again. */
+const IDLE_MS = 100;
 /** A look and all that follows from it (the decision included) may take a tenth of the time: a slow dom0 is looked at less. */
 const LOOK_SHARE = 0.1;
 const LOOK_MS_MAX = 2000;
@@ -10,43 +11,80 @@ const TICK_MS = 1000;
 const OTHERS_MS = 2000;
 
 export interface SamplerOptions {
-  /** True while a round runs. */
-  readonly inRound: () => boolean;
+  /** How long the running round has run, and what it is expected to take; undefined outside of rounds. */
+  readonly round: () => RoundClock | undefined;
   readonly look: (atMs: Ms) => void;
   readonly tick: (atMs: Ms) => void;
   /** Looks whether somebody else changed the cap. */
   readonly others: () => Promise<void>;
 }
 
+export interface RoundClock {
+  readonly sinceMs: Ms;
+  /** Infinity while no transfer rate is known. */
+  readonly expectedMs: number;
+}
+
+export interface Sampler {
+  /** A round has begun: its first look is due soon, whatever was planned. */
+  roundBegan(): void;
+  stop(): void;
+}
+
+interface Repeated {
+  /** Instead of when it was planned. */
+  in(delayMs: number): void;
+  stop(): void;
+}
+
 /** Looks, ticks, and watches for other people's changes until stopped. Nothing of it overlaps itself: the next is planned when one is over. */
-export function startSampler(options: SamplerOptions): () => void {
-  let stopped = false;
-  const timers = new Set<NodeJS.Timeout>();
-  const again = (work: () => Promise<number> | number, delayMs: number): void => {
-    if (stopped) return;
-    const timer = setTimeout(async () => {
-      timers.delete(timer);
-      const next = await work();
-      again(work, next);
-    }, delayMs);
-    timers.add(timer);
-  };
-  again(() => {
-    if (!options.inRound()) return LOOK_MS;
+export function startSampler(options: SamplerOptions): Sampler {
+  const looks = repeated(() => {
+    const before = options.round();
+    if (before === undefined) return IDLE_MS;
     const atMs = monotonicMs();
     options.look(atMs);
-    return Math.min(LOOK_MS_MAX, Math.max(LOOK_MS, (monotonicMs() - atMs) / LOOK_SHARE));
-  }, LOOK_MS);
-  again(() => {
+    const tookMs = monotonicMs() - atMs;
+    return Math.min(LOOK_MS_MAX, Math.max(delayOf(options.round()), tookMs / LOOK_SHARE));
+  }, IDLE_MS);
+  const ticks = repeated(() => {
     options.tick(monotonicMs());
     return TICK_MS;
   }, TICK_MS);
-  again(async () => {
-    if (options.inRound()) await options.others();
+  const others = repeated(async () => {
+    if (options.round() !== undefined) await options.others();
     return OTHERS_MS;
   }, OTHERS_MS);
-  return () => {
-    stopped = true;
-    for (const timer of timers) clearTimeout(timer);
+  return {
+    roundBegan: () => looks.in(delayOf(options.round())),
+    stop() {
+      for (const each of [looks, ticks, others]) each.stop();
+    },
+  };
+}
+
+const delayOf = (round: RoundClock | undefined): number =>
+  round === undefined ? IDLE_MS : nextLook(monotonicMs() - round.sinceMs, round.expectedMs);
+
+function repeated(work: () => Promise<number> | number, firstMs: number): Repeated {
+  let stopped = false;
+  let timer: NodeJS.Timeout | undefined;
+  const plan = (delayMs: number): void => {
+    clearTimeout(timer);
+    if (!stopped) timer = setTimeout(run, delayMs);
+  };
+  const run = async (): Promise<void> => {
+    const mine = timer;
+    const nextMs = await work();
+    // What was planned anew meanwhile stands.
+    if (timer === mine) plan(nextMs);
+  };
+  plan(firstMs);
+  return {
+    in: plan,
+    stop() {
+      stopped = true;
+      clearTimeout(timer);
+    },
   };
 }

@@ -3,8 +3,8 @@ import type { Decision } from '../core/decision.ts';
 import type { Capabilities, DomainFacts, OnMiss } from '../core/goal.ts';
 import type { Observation } from '../core/observation.ts';
 import { goalFor } from '../core/options.ts';
-import { initialTrack, observe } from '../core/track.ts';
-import { type Ms, ms, type Pages } from '../core/units.ts';
+import { currentRound, initialTrack, observe, type Track } from '../core/track.ts';
+import { type Ms, ms, type Pages, sendTime } from '../core/units.ts';
 import type { Effect, Ending, Migration, RestoreResult } from '../host.ts';
 import type { CapSteering } from './cap-steering.ts';
 import { monotonicMs } from './clock.ts';
@@ -15,7 +15,7 @@ import { handoff } from './relay/handoff.ts';
 import type { RelayMessage } from './relay/protocol.ts';
 import type { RelaySession } from './relay/session.ts';
 import { type Look, relayReader } from './relay-reader.ts';
-import { startSampler } from './sampler.ts';
+import { type RoundClock, startSampler } from './sampler.ts';
 import { suspendWatchdog } from './suspend-watchdog.ts';
 import { capFor, type TsliceHold } from './tslice.ts';
 import { printable } from './xl-errors.ts';
@@ -126,6 +126,7 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     if (message.type === 'suspend-settled' && message.lifted === true)
       emit({ type: 'cap-changed', atMs: message.atMs, cap: domain.capOriginal, by: 'us' });
     emit(observation);
+    if (observation?.type === 'round-start') sampler.roundBegan();
   };
 
   /** Longer than counted on: somebody else has set it since. */
@@ -143,8 +144,8 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     if (reader.phase === 'rounds') await steering.set(capFor(steering.inForce(), capabilities.tsliceMs, now, domain));
   };
   let doubted = false;
-  const stopSampler = startSampler({
-    inRound: () => reader.phase === 'rounds',
+  const sampler = startSampler({
+    round: () => (reader.phase === 'rounds' ? roundClock(track) : undefined),
     look: (atMs) => {
       if (xenctrl !== undefined) emit(reader.sample(atMs, look()));
     },
@@ -163,7 +164,7 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
   session.messages$.subscribe({
     next: receive,
     complete: () => {
-      stopSampler();
+      sampler.stop();
       watchdog.stop();
       receiver?.stop();
       // The guest stays: it has its own cap back before xl has cleaned up, which may take as long as it likes.
@@ -307,4 +308,11 @@ const bothHints = (...results: readonly RestoreResult[]): string => results.flat
 async function unchanged(domain: DomainFacts, xenctrl: Xenctrl | undefined, capabilities: Capabilities): Promise<RestoreResult> {
   const cap = xenctrl?.getCap(domain.domid, capabilities.scheduler);
   return { restored: true, capAfter: cap === undefined ? null : capToXen(cap) };
+}
+
+function roundClock(track: Track): RoundClock | undefined {
+  const round = currentRound(track);
+  if (round === undefined) return undefined;
+  const rate = track.transferRate?.value;
+  return { sinceMs: round.startedAtMs, expectedMs: rate === undefined ? Number.POSITIVE_INFINITY : sendTime(round.pagesToSend, rate) };
 }
