@@ -19,8 +19,8 @@ import { settled, steer } from './working-set/steering.ts';
  * falling later costs no more; the only thing decided is when to fall. FALLING: the speed goes down by at most the slew limit from one
  * round's mean to the next (progressive: halved, gradual: a fifth less, steep: straight to the floor). LAST ROUND: slow first, free
  * again as soon as what the rest of the round dirties fits; no stall then joins the downtime, and no luck of parking blurs the count.
- * WAITING (own policy only): guest or link are much busier than they were, or nothing was throttled yet, and there are rounds to spare: free
- * until the calm, with a bounded patience. HOPELESS: not even the most hopeful model at the floor fits, judged at the end of the second round
+ * WAITING (own policy only): guest or link are much busier than they were seen, and there are rounds to spare: free until that calm is
+ * back, with a bounded patience. HOPELESS: not even the most hopeful model at the floor fits, judged at the end of the second round
  * unless even a phase would not explain it: abort, or let go and proceed as stock.
  *
  * Why so. Lost work is Σ (1 − u) N/B. Where the guest dirties faster than the link sends, each page less at the start of a round saves more

@@ -36,20 +36,20 @@ const ERROR_MIN = 0.02;
  * How much of the ranges is feared, by the live rounds that are left (this one included). Early the rounds are long, throttling them costs
  * most, and much will be known better before it matters; in the last two nothing can be put right any more.
  */
-const FEAR: Readonly<Record<number, number>> = { 1: 1, 2: 1, 3: 0.8 };
+const FEAR: Readonly<Record<number, number>> = { 1: 1, 2: 1, 3: 0.5 };
 /** A ramp has to begin a round earlier than a fall, and without looks into the rounds nothing is learned in time: both are feared sooner. */
 const ahead = (guest: GuestView, goal: Goal): number => (slewOf(goal) > 0 ? 1 : 0) + (goal.capabilities.peek && guest.looks > 0 ? 0 : 2);
 /** Where rounds can be added there is no last chance to miss: with so many left the likely is enough, … */
 const MANY_ROUNDS = 5;
-/**
- * Nobody knows at first whether this is how the guest is or a phase of it: before the second round is nearly over it may calm down to
- * this share, …
- */
+/** Nobody knows at first whether this is how the guest is or a phase of it: before the second round is nearly over it may calm down to this share. */
 const MAY_CALM_EARLY = 0.3;
 const NEARLY_OVER = 0.2;
-/** … and as long as there are more than so many rounds left later to that one. */
+/**
+ * Later it may still be calmer than it was ever seen, but not for round after round: a last dirty set of this share of the lowest course's
+ * is hoped for as long as there are more than so many rounds left.
+ */
+const MAY_CALM = 0.36;
 const CALMS_ROUNDS = 2;
-const MAY_CALM = 0.6;
 /** Phases and noise move what the curve says from one round to the next by about so much (log scale). */
 const DRIFT = 0.05;
 /** A verdict in the last rounds would come hardly earlier than the suspend request: there only a target missed by this factor counts. */
@@ -64,12 +64,11 @@ const speeds = (now: BytesPerSecond, later: BytesPerSecond): Pick<PlanModel, 'pa
   pagesPerMsLater: pageRate(later) / 1000,
 });
 
-/** How calm the guest may become, as a share of how it is. The end of the second round is the time to judge, where no rounds can be added. */
-function mayCalm(guest: GuestView, track: Track, left: number, unhurried: boolean): number {
+/** How calm the guest may become, as a share of how it is. The end of the second round is the time to judge. */
+function mayCalm(guest: GuestView, track: Track): number {
   const sent = track.rounds.at(-1)?.pagesSent ?? 0;
-  if (guest.round === 1 && guest.pagesToSend - sent < NEARLY_OVER * guest.pagesToSend) return unhurried ? MAY_CALM : 1;
-  if (guest.round < 2) return MAY_CALM_EARLY;
-  return left > CALMS_ROUNDS ? MAY_CALM : 1;
+  if (guest.round === 1 && guest.pagesToSend - sent < NEARLY_OVER * guest.pagesToSend) return 1;
+  return guest.round < 2 ? MAY_CALM_EARLY : 1;
 }
 
 const roundsLeft = (guest: GuestView, goal: Goal): number => Math.max(1, (goal.capabilities.roundsMax ?? ROUNDS_OPEN) - guest.round);
@@ -111,7 +110,7 @@ export function outlook(
   // Without looks the first knot is far up, and what lies below it is guessed on the safe side.
   const sees = goal.capabilities.peek && guest.looks > 0;
   const shapes = {
-    low: shapeOf(calmest(guest.curve), 'low', Math.exp(-width) * mayCalm(guest, track, left, unhurried)),
+    low: shapeOf(calmest(guest.curve), 'low', Math.exp(-width) * mayCalm(guest, track)),
     value: shapeOf(guest.curve, sees ? 'value' : 'high'),
     high: shapeOf(
       guest.curve,
@@ -159,7 +158,8 @@ export function outlook(
   const untouched = free(hopeful, { ...start, dirtyPages: dirty.low });
   const late = left <= LATE_ROUNDS && Math.min(bestCase.lastPages, untouched.lastPages) < LATE_FACTOR * hopeful.fitPages;
   // Those who want safety do not want to find out: the likely has to promise it.
-  const hope = goal.prefer === 'safety' ? best.fits || free(likely, start).fits : bestCase.fits || untouched.fits;
+  const calmer = left > CALMS_ROUNDS && MAY_CALM * Math.min(bestCase.lastPages, untouched.lastPages) <= hopeful.fitPages;
+  const hope = goal.prefer === 'safety' ? best.fits || free(likely, start).fits : bestCase.fits || untouched.fits || calmer;
   const feasible = hope || late;
   const calm = course.lostMs > 0 ? calmOf(likely, calmModel, start, goal) : undefined;
   return {

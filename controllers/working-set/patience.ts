@@ -19,8 +19,9 @@ export const NO_PATIENCE_USED: Patience = { rateBest: 0, waitedMs: 0 };
 
 /** The best rate fades with this time constant: a link that sags now and then comes back within it. */
 const RATE_FADES_MS = 60_000;
-/** Waiting must save at least this share of the work that throttling now would lose, … */
+/** Waiting must save at least this share of the work that throttling now would lose (once begun: this one), … */
 const SAVES = 0.4;
+const SAVES_WAITING = 0.2;
 /** … and of the guest's time so far; … */
 const WORTH_WAITING = 0.01;
 /** … and the time must be unusual: the dirty set of a round this much above the calm one, or the rate this much below the best. */
@@ -28,11 +29,11 @@ const BUSIER = 1.35;
 const SLOWER = 0.75;
 /** The sum of all waiting: what the first round took, at least so long. */
 const WAIT_MS_MIN = 15_000;
-/** Rounds that have to be left beyond those that the course needs, calm or not. */
-const SPARE_ROUNDS = 2;
-/** For a calm that nobody has seen: more rounds, and this share of the time. */
-const SPARE_ROUNDS_UNSEEN = 3;
-const UNSEEN = 0.5;
+/**
+ * Rounds that have to be left beyond those that the lowest course needs, calm or not; while we wait already fewer, and once the speed falls
+ * more: going back and forth would lose work and wait for nothing.
+ */
+const SPARE_ROUNDS = { waiting: 1, free: 2, falling: 3 };
 
 /** Remembers the best rate and how long was waited. */
 export function bide(before: Patience, track: Track, elapsedMs: number, waits: boolean): Patience {
@@ -58,22 +59,19 @@ export function calmOf(likely: PlanModel, calm: PlanModel, start: PlanStart, goa
   return { course, busier: likely.shape.at(spanMs) / Math.max(1, calm.shape.at(spanMs)), slower: likely.pagesPerMs / calm.pagesPerMs };
 }
 
-/**
- * Whether to let the guest run on: for a calm that was seen, or, as long as it has not been throttled, for one that may come. Falling later
- * loses no more work than falling now as long as there are rounds to spare.
- */
+/** Whether to let the guest run on, for a calm that was seen: falling later loses no more work than falling now while there are rounds to spare. */
 export function worthWaiting(patience: Patience, calm: Calm, view: Ahead, guest: GuestView, track: Track, falling: boolean): boolean {
   const { course, best, start } = view;
   const elapsedMs = track.atMs - track.startedAtMs;
   if (guest.round < 1 || course.lostMs < WORTH_WAITING * elapsedMs) return false;
   const firstRoundMs = (track.rounds.find((r) => r.round === 0)?.endedAtMs ?? track.atMs) - track.startedAtMs;
   const seen = calm.busier >= BUSIER || calm.slower <= SLOWER;
-  if (patience.waitedMs > Math.max(WAIT_MS_MIN, firstRoundMs) * (seen ? 1 : UNSEEN)) return false;
-  if (seen && calm.course.fits && start.roundsLeft >= Math.max(calm.course.rounds, course.fits ? course.rounds : 0) + SPARE_ROUNDS) {
-    const saves = course.lostMs - calm.course.lostMs;
-    if (!course.fits || saves > SAVES * course.lostMs) return true;
-  }
-  return !falling && best.fits && start.roundsLeft >= best.rounds + SPARE_ROUNDS_UNSEEN;
+  if (!seen || patience.waitedMs > Math.max(WAIT_MS_MIN, firstRoundMs)) return false;
+  const waits = patience.sinceMs !== undefined;
+  const needed = Math.max(calm.course.rounds, best.fits ? best.rounds : 0);
+  const spare = SPARE_ROUNDS[waits ? 'waiting' : falling ? 'falling' : 'free'];
+  if (!calm.course.fits || start.roundsLeft < needed + spare) return false;
+  return !course.fits || course.lostMs - calm.course.lostMs > (waits ? SAVES_WAITING : SAVES) * course.lostMs;
 }
 
 interface Ahead {

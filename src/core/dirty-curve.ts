@@ -14,8 +14,16 @@ export interface DirtyCurve {
   readonly deviceSaid?: { readonly last: number; readonly least: number };
   /** Mean relative error (log scale) of what the curve said before it learned better; a prior before anything was seen. */
   readonly error: number;
-  /** Readings in a row that the curve did not explain, and their mean log ratio. */
-  readonly surprise: { readonly count: number; readonly log: number };
+  readonly surprise: Surprise;
+}
+
+/** Readings in a row that the curve did not explain, and the log ratio of the last one. */
+interface Surprise {
+  readonly count: number;
+  readonly log: number;
+  /** The last reading that was counted. */
+  readonly round: number;
+  readonly timeMs: number;
 }
 
 export interface Knot {
@@ -67,7 +75,9 @@ const LEAST_RISE = 1.01;
 /** Throttled by at least this factor, or nothing can be said of the device share. */
 const SLOWED = 1.5;
 
-export const EMPTY_CURVE: DirtyCurve = { knots: [], deviceShare: 0, error: ERROR_PRIOR, surprise: { count: 0, log: 0 } };
+const NO_SURPRISE: Surprise = { count: 0, log: 0, round: -1, timeMs: 0 };
+
+export const EMPTY_CURVE: DirtyCurve = { knots: [], deviceShare: 0, error: ERROR_PRIOR, surprise: NO_SURPRISE };
 
 const workOf = (at: number): number => WORK_MS_MIN * 2 ** (at / PER_OCTAVE);
 const gridOf = (workMs: number): number => PER_OCTAVE * Math.log2(Math.max(workMs, WORK_MS_MIN) / WORK_MS_MIN);
@@ -85,9 +95,7 @@ export function learn(curve: DirtyCurve, point: CurvePoint): DirtyCurve {
   const known = point.workMs <= shape.workMax * 1.5 && point.workMs >= shape.workMin / 1.5;
   const log = expected > 0 && own > 0 ? Math.max(-LOG_MAX, Math.min(LOG_MAX, Math.log(own / expected))) : 0;
   const surprised = known && !point.held && Math.abs(log) > SURPRISE_LOG;
-  const sameSign = Math.sign(log) === Math.sign(curve.surprise.log) || curve.surprise.count === 0;
-  const step = point.total ? 2 : 1;
-  const surprise = surprised ? { count: (sameSign ? curve.surprise.count : 0) + step, log } : { count: 0, log: 0 };
+  const surprise = surprised ? surprisedBy(curve.surprise, point, log) : NO_SURPRISE;
   const changed = surprise.count >= SURPRISES;
   // Not believed yet, and not mixed in either: it is an outlier, or the first sign of another phase.
   if (surprised && !changed) return { ...curve, ...share, surprise };
@@ -97,8 +105,17 @@ export function learn(curve: DirtyCurve, point: CurvePoint): DirtyCurve {
     knots: placed(base, knotFor(point, blended, shape.exponentAt(point.workMs)), changed ? 1 : weightOf(point)),
     ...share,
     error: known ? learnedError(curve, point, Math.min(1, Math.abs(log))) : curve.error,
-    surprise: changed ? { count: 0, log: 0 } : surprise,
+    surprise: changed ? NO_SURPRISE : surprise,
   };
+}
+
+/** Looks closer together than this say the same thing again: a burst of a tenth of a second is no phase. */
+const SURPRISES_APART_MS = 90;
+
+function surprisedBy(before: Surprise, { round, timeMs, total }: CurvePoint, log: number): Surprise {
+  if (before.count === 0 || Math.sign(log) !== Math.sign(before.log)) return { count: total ? 2 : 1, log, round, timeMs };
+  if (!total && round === before.round && timeMs - before.timeMs < SURPRISES_APART_MS) return { ...before, log };
+  return { count: before.count + (total ? 2 : 1), log, round, timeMs };
 }
 
 function weightOf({ held, total }: CurvePoint): number {
