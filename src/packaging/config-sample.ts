@@ -30,6 +30,11 @@ const HEAD = `# Options of "xthrottle watch" (the service) and "xthrottle migrat
 # The service reads this when it starts: systemctl restart xthrottle
 `;
 
+/** Whoever appends a line with a script means both commands. */
+const TAIL = `
+# A line that is added here, at the end, is for "xthrottle migrate" alone. Those for the service too stand above [watch].
+`;
+
 /** The configuration file as it ships: every option of both commands, from the definitions that --help shows. */
 export function configSample(): string {
   const [watch, migrate] = CONFIGURED.map((name) => configurable(specOfCommand(name))) as [readonly OptionSpec[], readonly OptionSpec[]];
@@ -40,6 +45,7 @@ export function configSample(): string {
     ...watch.filter((option) => !isCommon(option)).map(entryOf),
     `\n[migrate]\n`,
     ...migrate.filter((option) => !isCommon(option)).map(entryOf),
+    TAIL,
   ];
   return HEAD + sections.join('');
 }
