@@ -1,5 +1,6 @@
 import { messageOf, XthrottleError } from '../core/errors.ts';
 import type { SummaryRecord } from '../core/record.ts';
+import { INCOMING } from '../xen/domain.ts';
 import type { MigrateResult } from '../xen/migrate-job.ts';
 import type { RestoreOutcome } from '../xen/restore.ts';
 import { printable } from '../xen/xl-errors.ts';
@@ -8,6 +9,10 @@ import type { Output } from './output.ts';
 export interface Aftermath {
   readonly result: MigrateResult;
   readonly destination: string;
+  /** The receiver was seen to end. */
+  readonly receiverLost?: boolean;
+  /** Whether a domain of this name is on this host. */
+  readonly isHere?: (name: string) => Promise<boolean>;
   /** Absent when its save helper never reached us. */
   readonly domain?: { readonly name: string; readonly domid: number };
   /** Turns log-dirty off for this domid, where no migration has it. */
@@ -23,9 +28,10 @@ const IN_USE_WAIT_MS = 1000;
  * What a migration that failed leaves on stock Xen is cleared, or said with what to do: log-dirty stays on when xl, its save helper or the
  * transport was killed, and the guest pays for it; the receiving half stays when the receiver was, and no further migration succeeds.
  */
-export async function clearUp({ result, destination, domain, releaseLogDirty, output }: Aftermath): Promise<void> {
+export async function clearUp(aftermath: Aftermath): Promise<void> {
+  const { result, domain, releaseLogDirty, output } = aftermath;
   if (result.migrated) return;
-  tellOfHalf(result.half, domain?.name, destination, output);
+  await tellOfHalf(aftermath);
   if (domain === undefined || releaseLogDirty === undefined) return;
   const { domid } = domain;
   const todo = `xthrottle restore ${domid} --log-dirty; its next migration turns it off, too`;
@@ -56,12 +62,21 @@ export function tellOfCap(
   if (capBefore === 0 || startedBy === undefined || !LIBVIRT.test(startedBy) || (outcome !== 'met' && outcome !== 'missed')) return;
   const name = printable(domain);
   const set = `virsh -c xen:///system schedinfo '${name}' --set cap=${capBefore}`;
-  output.say(`${name} had a cap of ${capBefore} % here, which libvirt does not carry: at the destination it has none. There: ${set}`, 'warning');
+  output.say(
+    `${name} had a cap of ${capBefore} % here, which libvirt does not carry: at the destination it has none. There: ${set}`,
+    'warning',
+  );
 }
 
-function tellOfHalf(half: MigrateResult['half'], name: string | undefined, destination: string, output: Output): void {
+async function tellOfHalf({ result, receiverLost, domain, destination, isHere, output }: Aftermath): Promise<void> {
+  const half = result.half ?? (receiverLost === true ? 'maybe' : undefined);
   if (half === undefined) return;
-  const incoming = `${name === undefined ? 'NAME' : printable(name)}--incoming`;
+  const name = domain === undefined ? 'NAME' : printable(domain.name);
+  const incoming = `${name}${INCOMING}`;
+  if (domain !== undefined && (await isHere?.(`${domain.name}${INCOMING}`).catch(() => false)) === true) {
+    output.say(`${incoming} is left on this host: no migration of ${name} to it will succeed. xthrottle restore '${name}' --half`, 'error');
+    return;
+  }
   // With -s '' the destination is a command.
   const where = /\s/.test(destination) ? 'there' : `ssh ${printable(destination)}`;
   const destroy = `${where}${where === 'there' ? ':' : ''} xl destroy '${incoming}'`;

@@ -3,7 +3,7 @@ import type { DomainFacts } from '../core/goal.ts';
 import { type GoalOptions, goalFor } from '../core/options.ts';
 import type { SummaryRecord } from '../core/record.ts';
 import { control } from '../loop.ts';
-import { isSuspended } from '../xen/domain.ts';
+import { isSuspended, listDomains } from '../xen/domain.ts';
 import type { MigrateJob } from '../xen/migrate-job.ts';
 import { learnPair, loadPair } from '../xen/pair-store.ts';
 import { restoreLogDirtyOf } from '../xen/restore.ts';
@@ -69,6 +69,8 @@ export async function followJob(f: Followed): Promise<FollowedTo> {
       output,
       result,
       domain: migration.domain,
+      receiverLost: migration.receiverLost,
+      isHere: async (name) => (await listDomains(f.xl)).some((domain) => domain.name === name),
       releaseLogDirty: (domid) => restoreLogDirtyOf(String(domid), f.xl),
     });
   await learn(migration, destination, output);

@@ -6,6 +6,7 @@ interface Arguments {
   readonly domain?: string | undefined;
   readonly all: boolean;
   readonly 'log-dirty': boolean;
+  readonly half: boolean;
   readonly json: boolean;
   readonly textfile?: string | undefined;
 }
@@ -23,6 +24,11 @@ export const restoreCommand = (exit: Exit): CommandModule<object, Arguments> => 
         default: false,
         describe: "turn off DOMAIN's log-dirty mode too, whoever left it on; never under a migration",
       })
+      .option('half', {
+        type: 'boolean',
+        default: false,
+        describe: 'destroy DOMAIN--incoming too, the half that a lost migration left here; never one that runs or is being received',
+      })
       .option('textfile', {
         type: 'string',
         requiresArg: true,
@@ -31,16 +37,20 @@ export const restoreCommand = (exit: Exit): CommandModule<object, Arguments> => 
       .option('json', { type: 'boolean', default: false, describe: 'one JSON object a line' })) as unknown as (
     args: Argv,
   ) => Argv<Arguments>,
-  handler: async ({ domain, all, json, textfile, 'log-dirty': logDirty }) => {
-    if (logDirty && domain === undefined)
-      throw new XthrottleError('usage', '--log-dirty needs a domain', { hint: 'xthrottle restore DOMAIN --log-dirty' });
+  handler: async ({ domain, all, json, textfile, 'log-dirty': logDirty, half }) => {
+    if ((logDirty || half) && domain === undefined) {
+      const option = logDirty ? '--log-dirty' : '--half';
+      throw new XthrottleError('usage', `${option} needs a domain`, { hint: `xthrottle restore DOMAIN ${option}` });
+    }
     const [{ isLeft, restoreLeftovers, restoreLogDirtyOf }, { createXl }] = await Promise.all([
       import('../xen/restore.ts'),
       import('../xen/xl.ts'),
     ]);
     const xl = createXl();
     const left = await restoreLeftovers({ xl, all, ...(domain === undefined ? {} : { domain }) });
-    const outcomes = domain === undefined || !logDirty ? left : [...left, await restoreLogDirtyOf(domain, xl)];
+    const outcomes = [...left];
+    if (domain !== undefined && logDirty) outcomes.push(await restoreLogDirtyOf(domain, xl));
+    if (domain !== undefined && half) outcomes.push(await (await import('../xen/half.ts')).destroyHalf(domain, xl));
     for (const outcome of outcomes) {
       process.stdout.write(
         json

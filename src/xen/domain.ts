@@ -94,7 +94,7 @@ export function findDomain(domains: readonly DomainConfig[], wanted: string): Do
 }
 
 /** Suffixes that xl gives the two halves of a migration. */
-const INCOMING = '--incoming';
+export const INCOMING = '--incoming';
 const AWAY = '--migratedaway';
 
 /** Refuses what cannot be migrated now. Throws XthrottleError('noDomain') with what to do; nothing was changed. */
@@ -111,7 +111,7 @@ export function assertMigratable(domain: DomainConfig, domains: readonly DomainC
   if (leftover !== undefined) {
     refuse(
       `a domain ${printable(leftover.name)} is there: ${name} is being migrated already, or a migration was lost`,
-      `if no migration of it runs: xl destroy ${leftover.domid}`,
+      `if no migration of it runs: xthrottle restore '${name}' --half`,
     );
   }
 }

@@ -1,11 +1,8 @@
 import { messageOf } from '../core/errors.ts';
-import { listDomains, listRows } from './domain.ts';
+import { INCOMING, listDomains, listRows } from './domain.ts';
 import type { RestoreOutcome } from './restore.ts';
 import { type SaveProcess, saveProcesses } from './save-processes.ts';
 import { printable, type RunXl, xlOutput } from './xl-errors.ts';
-
-/** Suffix of a domain that is being received. */
-export const INCOMING = '--incoming';
 
 /**
  * Destroys the half of a guest (`NAME--incoming`) that a lost migration left on this host, with which no further one succeeds. Only one

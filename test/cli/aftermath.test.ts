@@ -32,6 +32,27 @@ describe('after a migration that failed', () => {
     expect(lines[0]).toContain("ssh host2 xl destroy 'db 1--incoming'");
     expect(lines[1]).toContain("there: xl destroy 'db 1--incoming'");
   });
+  it('a half on this very host: the command that mends it', async () => {
+    const { lines, output } = heard();
+    const asked: string[] = [];
+    const isHere = async (name: string) => {
+      asked.push(name);
+      return true;
+    };
+    await clearUp({ result: { ...FAILED, half: 'maybe' }, destination: 'pv | xl migrate-receive', domain: DOMAIN, isHere, output });
+    expect(asked).toEqual(['db 1--incoming']);
+    expect(lines).toEqual([expect.stringContaining("xthrottle restore 'db 1' --half")]);
+  });
+  it('the receiver was seen to end: its half may be there, whatever xl says', async () => {
+    const { lines, output } = heard();
+    const here = { destination: 'host2', domain: DOMAIN, output, receiverLost: true };
+    await clearUp({ ...here, result: FAILED });
+    await clearUp({ ...here, result: FAILED, isHere: async () => false });
+    await clearUp({ ...here, result: FAILED, isHere: () => Promise.reject(new Error('xl is gone')) });
+    await clearUp({ ...here, result: { exitCode: 0, migrated: true } });
+    expect(lines).toHaveLength(3);
+    for (const line of lines) expect(line).toContain("ssh host2 xl destroy 'db 1--incoming'");
+  });
   it('log-dirty is turned off without a word; when that fails, it says what to do', async () => {
     const { lines, output } = heard();
     const released: number[] = [];

@@ -63,7 +63,7 @@ describe('doctor', () => {
     host.update((state) => void state.domains.push({ domid: 25, name: 'vm1--incoming', uuid: UUID.replace('d9', 'aa'), vcpus: 1, cap: 0 }));
     const { of } = await doctor([], { XTHROTTLE_XL: STAND_IN_XL, STAND_IN: host.folder, LIBXL_SAVE_HELPER: '/nonexistent' });
     expect(of('left behind')).toMatchObject([{ todo: 'xthrottle restore', exit: 'capNotRestored' }, { exit: 'capNotRestored' }]);
-    expect(of('lost migrations')).toMatchObject([{ level: 'problem', todo: expect.stringContaining('xl destroy 25') }]);
+    expect(of('lost migrations')).toMatchObject([{ level: 'problem', todo: expect.stringContaining("xthrottle restore 'vm1' --half") }]);
     expect(of('LIBXL_SAVE_HELPER')).toMatchObject([{ level: 'problem' }]);
     expect(of('scheduler')).toMatchObject([{ level: 'ok', found: expect.stringContaining('credit') }]);
     expect(of('directories').map(({ level }) => level)).toEqual(['ok', 'ok']);
@@ -111,5 +111,16 @@ describe('probe', () => {
   });
   it('restore --log-dirty needs a domain', async () => {
     expect((await cli.run(['restore', '--log-dirty'], environment())).code).toBe(2);
+    expect((await cli.run(['restore', '--half'], environment())).code).toBe(2);
+  });
+  it('restore --half destroys the half that never ran, and nothing else', async () => {
+    const withXl = environment({ XTHROTTLE_XL: STAND_IN_XL, STAND_IN: host.folder });
+    const half = { domid: 25, name: 'vm1--incoming', uuid: UUID, vcpus: 1, cap: 0 };
+    host.update((state) => void state.domains.push({ ...half, state: '--p---', seconds: '0.0' }));
+    const destroyed = await cli.run(['restore', 'vm1', '--half'], withXl);
+    expect(destroyed).toMatchObject({ code: 0, stdout: expect.stringContaining('vm1--incoming: the half') });
+    host.update((state) => void state.domains.push(half));
+    expect((await cli.run(['restore', 'vm1', '--half'], withXl)).stdout).toContain('may be the guest itself');
+    expect(host.calls().filter((call) => call.startsWith('call ["destroy"'))).toHaveLength(1);
   });
 });

@@ -59,7 +59,10 @@ describe('what is refused before anything is changed', () => {
     host.update((s) => {
       s.domains.push({ domid: 30, name: 'vm1--incoming', uuid: UUID, vcpus: 1, cap: 0 });
     });
-    await expect(preflight('vm1', host.xl())).rejects.toMatchObject({ exit: 'noDomain', hint: expect.stringContaining('xl destroy 30') });
+    await expect(preflight('vm1', host.xl())).rejects.toMatchObject({
+      exit: 'noDomain',
+      hint: expect.stringContaining("xthrottle restore 'vm1' --half"),
+    });
   });
   it('a PV guest on a Xen without shadow paging, and only there', async () => {
     host.update((s) => {

@@ -15,7 +15,7 @@ export function judgeHalves(domains: readonly DomainConfig[], running: readonly 
       if (busy) return [ok(check, `${shown} is being received`)];
       const base = printable(name.slice(0, -'--incoming'.length));
       const found = `${shown} was left by a lost migration: every further migration of ${base} to this host fails`;
-      return [problem(check, found, `if none is just ending: xl destroy ${domid}`)];
+      return [problem(check, found, `if none is just ending: xthrottle restore '${base}' --half`)];
     }
     if (!name.endsWith('--migratedaway')) return [];
     if (busy) return [ok(check, `${shown} is just being handed over`)];

@@ -60,8 +60,9 @@ export async function runCell(lab: Lab, cell: Cell): Promise<Facts> {
   return { ...facts, ...(await followed(lab, cell, facts, uuid)) };
 }
 
-/** By name or by domid. */
-const DESTROY = /xl destroy \S/;
+/** Which command mends it. */
+const MEND = /xthrottle restore '?\S+'? --half/;
+const DESTROY = new RegExp(`xl destroy \\S|${MEND.source}`);
 
 /** What xthrottle itself told, without what it passed on of xl's: its lines, and the hints below them. */
 function said({ stderr, notes = [], summary }: Partial<Injected> & { readonly stderr: string }): string {
@@ -88,8 +89,12 @@ async function followed(
     cell.stock
       ? lab.sh(`xl migrate -s '' ${NAME} '${localLink(FAST_LINK)}'`, 150_000)
       : lab.migrate(NAME, { linkBytesPerSecond: FAST_LINK, args: '--observe --target-downtime 5s' });
-  let ran = await again();
   let next: Facts['next'] = 'works';
+  if (facts.leftover && MEND.test(said(facts.injected))) {
+    await lab.sh(`xthrottle restore ${NAME} --half`);
+    next = 'works after what was said';
+  }
+  let ran = await again();
   const isDone = () => ran.code === 0 || (!cell.stock && ran.code === 3);
   if (!isDone() && facts.leftover) {
     await lab.sh(`xl destroy ${NAME}--incoming`);
