@@ -26,6 +26,7 @@ export function evacuationGoal(
     ...(argv.parallel === undefined ? {} : { parallel: parseWhole('--parallel', argv.parallel, 1, PARALLEL_MAX) }),
     ...(argv.bandwidth === undefined ? {} : { link: parseBandwidth('--bandwidth', argv.bandwidth) }),
     ...(deadlineMs === undefined ? {} : { deadlineMs }),
+    ...(goal.maxRounds === undefined ? { firstRounds: ROUNDS_EVACUATION } : {}),
   };
   return { goal: { maxRounds: ROUNDS_EVACUATION, ...goal }, evacuation };
 }

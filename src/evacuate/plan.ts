@@ -16,6 +16,8 @@ export interface EvacuationOptions {
   readonly link?: BytesPerSecond;
   /** Tries that a guest gets; at least 1. */
   readonly tries: number;
+  /** Live rounds of a first try, where nobody has said how many: a guest that is expected to need more has them at once. */
+  readonly firstRounds?: number;
   readonly targetDowntimeMs: Ms;
   /** Lowest share of its speed that the cap may leave a guest, 0 … 1. */
   readonly floorSpeed: number;
@@ -190,6 +192,14 @@ function needsTheLink({ attempts }: Entry, { streamRate }: Evacuation): boolean 
   return streamRate === undefined || last.bytesSent / last.seconds < SLOWED * streamRate;
 }
 
+/** Whether it is expected to make it, but not within the rounds of a first try. */
+function needsMoreRounds({ candidate }: Entry, evacuation: Evacuation): boolean {
+  const { firstRounds, link, targetDowntimeMs } = evacuation.options;
+  if (firstRounds === undefined || (link ?? evacuation.streamRate) === undefined) return false;
+  const { rounds, downtimeMs } = predict(candidate, outlineOf(evacuation));
+  return rounds > firstRounds && downtimeMs !== undefined && downtimeMs <= targetDowntimeMs;
+}
+
 /** Which guests to start now; none while nothing may be added. Ask again whenever one has ended. */
 export function nextStarts(evacuation: Evacuation): readonly Start[] {
   const running = evacuation.entries.filter(({ status }) => status === 'running');
@@ -199,7 +209,7 @@ export function nextStarts(evacuation: Evacuation): readonly Start[] {
     const busy = running.length + starts.length;
     const alone = needsTheLink(entry, evacuation);
     if (alone ? busy > 0 : busy >= lanesOf(evacuation)) break;
-    starts.push({ uuid: entry.candidate.uuid, hard: hasMissed(entry), alone });
+    starts.push({ uuid: entry.candidate.uuid, hard: hasMissed(entry) || needsMoreRounds(entry, evacuation), alone });
     if (alone) break;
   }
   return starts;

@@ -37,6 +37,7 @@ const writes = (pagesPerSecond: number, workingSetPages: number): DirtyKnown => 
   return { pagesPerSecond: Math.round(at(1000)), curve };
 };
 const OPTIONS: EvacuationOptions = { order: 'auto', tries: 2, targetDowntimeMs: ms(300), floorSpeed: 0.11 };
+const OUTLINE = { fixedMs: ms(70), aroundMs: ms(1000), roundsMax: 12 };
 const plan = (guests: readonly Candidate[], change: Partial<EvacuationOptions> = {}): Evacuation =>
   newEvacuation('host2', guests, { ...OPTIONS, ...change });
 const names = (starts: readonly { readonly uuid: string }[]) => starts.map(({ uuid }) => uuid.replace('uuid-', ''));
@@ -86,6 +87,25 @@ describe('who leaves, and when', () => {
     expect(isOver(evacuation)).toBe(true);
     expect(nextStarts(evacuation)).toEqual([]);
     expect(resultLines(evacuation).join('\n')).toMatch(/driver +LEFT HERE.*a driver domain/);
+  });
+});
+
+describe('a guest that will need more rounds than a first try has', () => {
+  // Falls by little from round to round at its floor.
+  const slow = guest('slow', 4, { dirty: writes(900_000, 700_000), floorSpeed: 0.2 });
+  const calm = guest('calm', 1, { dirty: writes(100, 100_000) });
+  const first = (change: Partial<EvacuationOptions>) =>
+    Object.fromEntries(nextStarts(plan([slow, calm], { parallel: 2, link: LINK, ...change })).map(({ uuid, hard }) => [uuid, hard]));
+  it('has them at once: a try for nothing takes longer', () => {
+    const { rounds } = predict(slow, { ...OUTLINE, rate: LINK, targetDowntimeMs: ms(300), floorSpeed: 0.2 });
+    expect(rounds).toBeGreaterThan(3);
+    expect(first({ firstRounds: rounds - 1 })).toEqual({ 'uuid-slow': true, 'uuid-calm': false });
+    expect(first({ firstRounds: rounds })).toEqual({ 'uuid-slow': false, 'uuid-calm': false });
+  });
+  it('has not, where a person has said how many, or no rate is known', () => {
+    expect(first({})).toEqual({ 'uuid-slow': false, 'uuid-calm': false });
+    const unknown = nextStarts(newEvacuation('host2', [slow], { ...OPTIONS, firstRounds: 1 }));
+    expect(unknown).toMatchObject([{ hard: false }]);
   });
 });
 
@@ -193,7 +213,7 @@ describe('whatever happens to the migrations', () => {
 });
 
 describe('what is predicted', () => {
-  const options = { rate: LINK, targetDowntimeMs: ms(300), floorSpeed: 0.11, fixedMs: ms(70), aroundMs: ms(1000), roundsMax: 12 };
+  const options = { ...OUTLINE, rate: LINK, targetDowntimeMs: ms(300), floorSpeed: 0.11 };
   const dirtyGuest = fc.record({
     memoryPages: fc.integer({ min: GIB, max: 64 * GIB }).map(pages),
     rate: fc.integer({ min: 1, max: 2e6 }),
