@@ -66,7 +66,7 @@ const DAEMONS: Readonly<Record<string, string>> = {
   virtxend: 'systemctl edit virtxend',
 };
 
-export function gatherVariables(front: string, proc = '/proc'): readonly VariableFacts[] {
+export function gatherVariables(front: string, proc = '/proc', apparmor = '/etc/apparmor.d'): readonly VariableFacts[] {
   const set = `${VARIABLE}=${front}`;
   const shell = variableOf('this shell', process.env[VARIABLE], front, `export ${set}`);
   const daemons = readdirSync(proc).flatMap((pid): readonly VariableFacts[] => {
@@ -78,7 +78,11 @@ export function gatherVariables(front: string, proc = '/proc'): readonly Variabl
       .split('\0')
       .find((pair) => pair.startsWith(`${VARIABLE}=`))
       ?.slice(VARIABLE.length + 1);
-    return [variableOf(`${name} (pid ${pid})`, value, front, `${edit}: [Service] Environment=${set}`)];
+    const facts = variableOf(`${name} (pid ${pid})`, value, front, `${edit}: [Service] Environment=${set}`);
+    const confined = facts.isOurs
+      ? confinedBy(`usr.sbin.${name}`, textOf(`${proc}/${pid}/attr/current`), value ?? '', apparmor)
+      : undefined;
+    return [{ ...facts, ...(confined === undefined ? {} : { confined }) }];
   });
   return [shell, ...daemons];
 }
@@ -86,6 +90,14 @@ export function gatherVariables(front: string, proc = '/proc'): readonly Variabl
 function variableOf(where: string, value: string | undefined, front: string, how: string): VariableFacts {
   const exists = value !== undefined && statSync(value, { throwIfNoEntry: false })?.isFile() === true;
   return { where, value, exists, isOurs: exists && isSameFile(value, front), how };
+}
+
+/** The profile, when it is enforced and its local additions do not let it start the front. */
+function confinedBy(profile: string, context: string | undefined, front: string, apparmor: string): VariableFacts['confined'] {
+  if (context?.trim().endsWith('(enforce)') !== true) return undefined;
+  const local = `${apparmor}/local/${profile}`;
+  const rules = (textOf(local) ?? '').split('\n').filter((line) => !line.trim().startsWith('#'));
+  return rules.some((line) => line.includes(front)) ? undefined : { profile, local };
 }
 
 /** The same file, or another copy of it (an installed package beside a source tree). */

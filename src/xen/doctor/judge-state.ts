@@ -86,9 +86,11 @@ export interface VariableFacts {
   readonly isOurs: boolean;
   /** How it is set there, a command or a file. */
   readonly how: string;
+  /** The AppArmor profile that is in force there and does not mention the front, where its rules may be added. */
+  readonly confined?: { readonly profile: string; readonly local: string };
 }
 
-export function judgeVariable({ where, value, exists, isOurs, how }: VariableFacts): Finding {
+export function judgeVariable({ where, value, exists, isOurs, how, confined }: VariableFacts): Finding {
   const check = 'LIBXL_SAVE_HELPER';
   if (value === undefined || value === '')
     return note(check, `not set in ${where}: its migrations are not controlled (xthrottle migrate needs no variable)`, how);
@@ -97,6 +99,11 @@ export function judgeVariable({ where, value, exists, isOurs, how }: VariableFac
     return problem(check, found, `unset it, or ${how}`);
   }
   if (!isOurs) return warning(check, `${where} has ${printable(value)}, which is not this xthrottle's front`, how);
+  if (confined !== undefined) {
+    const found = `${where} has our front, but runs under AppArmor, and ${confined.local} does not name the front: Debian's profile lets it start no such program, and every migration, save and restore there fails`;
+    const todo = `echo '${value} PUx,' >> ${confined.local} && apparmor_parser -r /etc/apparmor.d/${confined.profile}`;
+    return warning(check, found, todo);
+  }
   return ok(check, `${where} has our front`);
 }
 
