@@ -14,6 +14,7 @@ dom0() { echo "# $1"; timeout "${2:-120}" bash "$HERE/dom0.sh" "$SETUP
 $1" 2>&1 || echo "[exit $?]"; }
 
 SETUP=$(cat <<'DOM0'
+export DEBIAN_FRONTEND=noninteractive
 show() { systemctl show -p ActiveState -p SubState -p NRestarts -p Result -p StatusText xthrottle; }
 caps() { xl sched-credit | awk 'NR > 2 { print "cap of " $1 ": " $NF }'; }
 link='unset LIBXL_SAVE_HELPER; linkrate 5000000 | xl migrate-receive'
@@ -49,7 +50,7 @@ if step install 'install: readiness, status, directories, hardening'; then
   bash "$HERE/boot.sh" || { tail -n 40 "$LAB/run$PORT/console.log"; exit 1; }
   for deb in "$DEBS"/*.deb; do timeout 120 bash "$HERE/dom0.sh" "cat > /root/$(basename "$deb")" < "$deb"; done
   dom0 'mv /usr/local/bin/node /root/ 2>/dev/null; systemctl is-system-running; systemctl --failed --no-legend; systemctl is-active xen xendomains; xl list'
-  dom0 'dpkg -i $(ls /root/xthrottle_*.deb | grep -v newer)' 300
+  dom0 'cd /root; apt install -y ./$(ls | grep "^xthrottle_" | grep -v newer) 2>&1 | cat; /usr/lib/xthrottle/build-policy' 300
   dom0 'systemctl is-enabled xthrottle xthrottle-restore; systemctl --no-pager status xthrottle; show'
   dom0 'ls -ld /run/xthrottle /var/lib/xthrottle; ls -l /run/xthrottle; systemd-analyze verify xthrottle.service xthrottle-restore.service; systemd-analyze security xthrottle --no-pager | tail -n 1'
   dom0 'sed -i "1i target-downtime = 2s\nmax-stall = 250ms\non-miss = proceed" /etc/xthrottle/xthrottle.conf; systemctl restart xthrottle; systemctl is-active xthrottle'
