@@ -45,6 +45,7 @@ async function run(wanted: readonly Cell[], results: Results<Facts>): Promise<bo
   const lab = new Lab(Number(process.env['PORT'] ?? 2222));
   const until = Date.now() + Number(values.minutes) * 60_000;
   let lost = false;
+  let before: Facts | undefined;
   prepareLab();
   const start = async () => {
     await lab.boot();
@@ -57,13 +58,15 @@ async function run(wanted: readonly Cell[], results: Results<Facts>): Promise<bo
       if (Date.now() > until) break;
       const begun = Date.now();
       try {
-        const facts = await runCell(lab, cell);
+        const facts = await runCell(lab, cell, before);
+        before = facts;
         results.add(facts);
         lost ||= !cell.stock && lostIn(cell, facts).length > 0;
         console.log(`${lineOf(cell, facts)} (${Math.round((Date.now() - begun) / 1000)} s)`);
       } catch (error) {
         // The lab itself is broken: nothing is known of this cell, and the next one begins in a new one.
         console.error(`${cell.id}: not done: ${messageOf(error)}`);
+        before = undefined;
         await lab.stop();
         await start();
       }
