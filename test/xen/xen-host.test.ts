@@ -120,6 +120,77 @@ function steer(
 const reason = because('test', 'the test says so');
 const capAt = (percent: number): Decision => ({ action: 'set-cap', cap: capped(percent), reason });
 
+describe('a receiver that ends', () => {
+  /** Its watch: `end` is what it calls. */
+  function watched() {
+    const watch: { of: number; stopped: number; end: () => void } = { of: 0, stopped: 0, end: () => undefined };
+    const watchReceiver = (relayPid: number, onLost: () => void) => {
+      watch.of = relayPid;
+      watch.end = onLost;
+      return { stop: () => void watch.stopped++ };
+    };
+    return { watch, system: { watchReceiver } };
+  }
+  it('in a round: the migration is aborted before the guest stands for nothing, and that was no will of ours', async () => {
+    const { watch, system } = watched();
+    const { host: opened, notes } = await open(fakeXl(), { system });
+    const { tell, heard, answer, hangUp } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    steer(migration, () => undefined);
+    round(tell, 0, 1_044_480);
+    expect({ of: watch.of, lost: migration.receiverLost }).toEqual({ of: 1, lost: false });
+    watch.end();
+    await until(() => heard.some((m) => m.type === 'abort'), 'aborted');
+    expect(answer('abort')).toMatchObject({ reason: expect.stringContaining('receiver') });
+    expect(notes.join()).toMatch(/vm1: the receiver at the destination ended/);
+    tell({ type: 'log', level: 8, context: 'xc', text: 'Bad file descriptor' });
+    tell({ type: 'complete', result: -1, errno: 9 });
+    tell({ type: 'end', exitCode: 0 });
+    hangUp();
+    const ending = await migration.ended;
+    expect(ending).toMatchObject({ result: 'stayed', reason: expect.stringMatching(/receiver .* ended .*: Bad file descriptor/) });
+    expect(ending.abortedByUs).toBeUndefined();
+    expect(migration.receiverLost).toBe(true);
+    expect(watch.stopped).toBeGreaterThan(0);
+  });
+  it('while only observing: told, and left to stock Xen', async () => {
+    const { watch, system } = watched();
+    const { host: opened, notes } = await open(fakeXl(), { system, observe: true });
+    const { tell, heard, hangUp } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    steer(migration, () => undefined);
+    round(tell, 0, 1_044_480);
+    watch.end();
+    tell({ type: 'complete', result: -1, errno: 9 });
+    tell({ type: 'end', exitCode: 0 });
+    hangUp();
+    await migration.ended;
+    expect(notes.join()).toContain('receiver');
+    expect(heard.some((m) => m.type === 'abort')).toBe(false);
+  });
+  it('after the guest is all sent it is no loss', async () => {
+    const { watch, system } = watched();
+    const fake = fakeXl();
+    const { host: opened } = await open(fake, { system });
+    const { tell, heard, hangUp } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    steer(migration, (o) => (o.type === 'suspend-request' ? { action: 'grant', reason } : undefined));
+    round(tell, 0, 1_044_480);
+    tell({ type: 'suspend-request', id: 7, awaited: true, round: 0 });
+    tell({ type: 'suspend-settled', id: 7, result: 'passed-on', by: 'server' });
+    tell({ type: 'suspended' });
+    tell({ type: 'complete', result: 0, errno: 0 });
+    await until(() => watch.stopped > 0, 'not watched any more');
+    watch.end();
+    fake.state.domains.pop();
+    tell({ type: 'end', exitCode: 0 });
+    hangUp();
+    expect(await migration.ended).toMatchObject({ result: 'migrated' });
+    expect(migration.receiverLost).toBe(false);
+    expect(heard.some((m) => m.type === 'abort')).toBe(false);
+  });
+});
+
 describe('a migration on this host', () => {
   it('from hello to end: capped in a round, lifted before leave is given, restored, told as it was', async () => {
     const fake = fakeXl();
