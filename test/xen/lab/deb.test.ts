@@ -77,7 +77,9 @@ describe.skipIf(why !== undefined)('real Xen, the Debian package, in a dom0 with
 
   it('migrates under control: options from its configuration file, rounds by its policy object, looks through its library', async () => {
     await lab.guest('vm1', BUSY);
-    await lab.must("sed -i '1i target-downtime = 2s\\nmax-stall = 250ms\\non-miss = proceed' /etc/xthrottle/xthrottle.conf");
+    await lab.must(
+      "sed -i '1i target-downtime = 2s\\nmax-stall = 250ms\\non-miss = proceed\\ncontroller = step-down' /etc/xthrottle/xthrottle.conf",
+    );
     const run = await lab.migrate('vm1');
     expect([0, 3], run.stderr).toContain(run.code);
     expect(run.stderr).not.toMatch(/five live rounds|no looks inside rounds|no guard/);

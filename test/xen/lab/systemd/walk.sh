@@ -53,7 +53,7 @@ if step install 'install: readiness, status, directories, hardening'; then
   dom0 'cd /root; apt install -y ./$(ls | grep "^xthrottle_" | grep -v newer) 2>&1 | cat; /usr/lib/xthrottle/build-policy' 300
   dom0 'systemctl is-enabled xthrottle xthrottle-restore; systemctl --no-pager status xthrottle; show'
   dom0 'ls -ld /run/xthrottle /var/lib/xthrottle; ls -l /run/xthrottle; systemd-analyze verify xthrottle.service xthrottle-restore.service; systemd-analyze security xthrottle --no-pager | tail -n 1'
-  dom0 'sed -i "1i target-downtime = 2s\nmax-stall = 250ms\non-miss = proceed" /etc/xthrottle/xthrottle.conf; systemctl restart xthrottle; systemctl is-active xthrottle'
+  dom0 'sed -i "1i target-downtime = 2s\nmax-stall = 250ms\non-miss = proceed\ncontroller = step-down" /etc/xthrottle/xthrottle.conf; systemctl restart xthrottle; systemctl is-active xthrottle'
   dom0 'domu vm1 mem=128 ws=32 rate=3000 pat=seq'
 fi
 step controlled 'a migration that another program starts, under the service' && {
