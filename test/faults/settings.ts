@@ -19,6 +19,8 @@ const KINDS: readonly Setting[] = [
   { ...busy, capOriginal: 60 },
   { ...busy, peek: false },
   { ...busy, onMiss: 'proceed' },
+  { ...busy, scheduler: 'credit2' },
+  { ...busy, scheduler: 'credit2', capOriginal: 60, peek: false, controller: 'working-set' },
   { ...busy, guest: { ...busy.guest, hotPages: 3000, vcpus: 2 }, capOriginal: 150 },
   { ...busy, controller: 'proportional', guest: { ...busy.guest, hotPages: 3000 } },
   { ...busy, controller: 'working-set', guest: { ...busy.guest, pagesPerSecond: 8000 } },

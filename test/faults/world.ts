@@ -33,6 +33,8 @@ export interface Setting {
   readonly controller: string;
   /** The pre-copy policy is ours: rounds go on past five. */
   readonly policy?: boolean;
+  /** Default: credit. */
+  readonly scheduler?: 'credit2';
   /** A shorter timeslice is asked for; the pool's own is 30 ms. */
   readonly tsliceMs?: number;
 }
@@ -82,7 +84,7 @@ export class World {
       return [bytes.subarray(0, at), bytes.subarray(at)];
     };
     this.disk = new SimDisk(this.rng.fork(2));
-    this.xen = new SimXen(this.time, this.rng.fork(3), [
+    this.xen = new SimXen(this.time, this.rng.fork(3), setting.scheduler ?? 'credit', [
       { domid: 0, name: 'Domain-0', uuid: '00000000-0000-0000-0000-000000000000', vcpus: 2, cap: 0, type: 'pv' },
       { domid: DOMID, name: 'vm1', uuid: UUID, vcpus: setting.guest.vcpus, cap: setting.capOriginal },
     ]);

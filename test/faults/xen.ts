@@ -49,10 +49,10 @@ export class SimXen {
   readonly #time: VirtualTime;
   readonly #rng: Rng;
 
-  constructor(time: VirtualTime, rng: Rng, domains: StandInDomain[]) {
+  constructor(time: VirtualTime, rng: Rng, scheduler: 'credit' | 'credit2', domains: StandInDomain[]) {
     this.#time = time;
     this.#rng = rng;
-    this.state = { scheduler: 'credit', tslice: 30, domains };
+    this.state = { scheduler, tslice: 30, domains };
   }
 
   domain(domid: number): StandInDomain | undefined {
@@ -186,13 +186,14 @@ export class SimXen {
         const cpuTimeMs = this.trouble.peek === 'lies' ? this.#rng.between(0, 1e9) : guest.cpuMs(this.#time.nowMs);
         return { cpuTimeMs: ms(cpuTimeMs), onlineVcpus: guest.kind.vcpus };
       },
-      getCap: (domid): Cap | undefined => {
+      getCap: (domid, scheduler): Cap | undefined => {
         const domain = this.domain(domid);
-        return domain === undefined || this.trouble.peek === 'fails' ? undefined : capFromXen(domain.cap);
+        const answers = this.trouble.peek !== 'fails' && scheduler === this.state.scheduler;
+        return domain === undefined || !answers ? undefined : capFromXen(domain.cap);
       },
-      setCap: (domid, _scheduler, cap) => {
+      setCap: (domid, scheduler, cap) => {
         const domain = this.domain(domid);
-        if (domain === undefined || this.trouble.peek === 'fails') return false;
+        if (domain === undefined || this.trouble.peek === 'fails' || scheduler !== this.state.scheduler) return false;
         const dies = by.mark();
         if (dies === 'before') by.end();
         else

@@ -92,11 +92,12 @@ export class SimXthrottle {
       ...(await restoreLeftovers({ xl, directory: STATE, fs, lives, callsUnderWay: (of) => this.#world.xen.callsUnderWay(of) })),
     );
     const { facts } = await describe(this.#world.xen.byUuid(UUID)?.domid, xl);
+    const scheduler = this.#world.setting.scheduler ?? 'credit';
     const steering = steerCap({
-      actuator: createActuator({ xl, domain: facts, scheduler: 'credit' }),
+      actuator: createActuator({ xl, domain: facts, scheduler }),
       journal: createJournal(STATE, fs, this.process.owner, lives),
       domain: facts,
-      scheduler: 'credit',
+      scheduler,
       isHere: () => isHere(xl, facts.domid, facts.uuid),
       guarded: async () => undefined,
       reborn: (entry) => reborn(xl, entry),
