@@ -8,6 +8,7 @@ import { type Ms, ms, type Pages, sendTime } from '../core/units.ts';
 import type { Effect, Ending, Migration, RestoreResult } from '../host.ts';
 import type { CapSteering } from './cap-steering.ts';
 import { monotonicMs } from './clock.ts';
+import { INCOMING } from './domain.ts';
 import type { Xenctrl } from './libxenctrl.ts';
 import { type EndingOptions, endingReader, sampleOf } from './migration-ending.ts';
 import type { PairSample } from './pair-store.ts';
@@ -111,7 +112,9 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     ending.losing(RECEIVER_LOST);
     // xl itself would suspend the guest before it notices.
     if (steering !== undefined) session.abort(RECEIVER_LOST);
-    options.note?.('error', `${printable(domain.name)}: ${RECEIVER_LOST}`);
+    const name = printable(domain.name);
+    // It was a process of this host: so is what it leaves.
+    options.note?.('error', `${name}: ${RECEIVER_LOST}; should ${name}${INCOMING} be left: xthrottle restore '${name}' --half`);
   });
 
   const receive = (message: RelayMessage): void => {

@@ -142,7 +142,7 @@ describe('a receiver that ends', () => {
     watch.end();
     await until(() => heard.some((m) => m.type === 'abort'), 'aborted');
     expect(answer('abort')).toMatchObject({ reason: expect.stringContaining('receiver') });
-    expect(notes.join()).toMatch(/vm1: the receiver at the destination ended/);
+    expect(notes.join()).toMatch(/vm1: the receiver at the destination ended .* xthrottle restore 'vm1' --half/);
     tell({ type: 'log', level: 8, context: 'xc', text: 'Bad file descriptor' });
     tell({ type: 'complete', result: -1, errno: 9 });
     tell({ type: 'end', exitCode: 0 });
