@@ -3,6 +3,7 @@ import { atPolicy, atSuspend, impossible, outOfTime } from './working-set/ending
 import { NEW_GUEST, watch } from './working-set/guest.ts';
 import { type Outlook, outlook } from './working-set/outlook.ts';
 import { bide, NO_PATIENCE_USED, worthWaiting } from './working-set/patience.ts';
+import { aimOf, reached, relax } from './working-set/relax.ts';
 import { hopeless, isTimeToPlan, plateauOf, progress, type WorkingSetState } from './working-set/state.ts';
 import { settled, steer } from './working-set/steering.ts';
 
@@ -21,7 +22,8 @@ import { settled, steer } from './working-set/steering.ts';
  * again as soon as what the rest of the round dirties fits; no stall then joins the downtime, and no luck of parking blurs the count.
  * WAITING (own policy only): guest or link are much busier than they were seen, and there are rounds to spare: free until that calm is
  * back, with a bounded patience. HOPELESS: not even the most hopeful model at the floor fits, judged at the end of the second round
- * unless even a phase would not explain it: abort, or let go and proceed as stock.
+ * unless even a phase would not explain it: abort; or, where the migration is to proceed, RELAXED: the best that can be reached is aimed
+ * at, unless it is hardly better than stock.
  *
  * Why so. Lost work is Σ (1 − u) N/B. Where the guest dirties faster than the link sends, each page less at the start of a round saves more
  * than it cost to avoid: the best course is nearly bang-bang, as late as possible and then as low as allowed, with what is left over in the
@@ -33,7 +35,7 @@ import { settled, steer } from './working-set/steering.ts';
  * measured in CPU time while a cap bites, so that a parked guest's lucky small count teaches nothing.
  *
  * Files: core/dirty-curve.ts (F), core/plan.ts (courses), core/last-round.ts (how one ends), guest.ts (what is believed of the guest),
- * outlook.ts (models), fits.ts (ranges, what fits), steering.ts (caps), ending.ts (suspend, policy, verdict), patience.ts (lulls),
+ * outlook.ts (models), fits.ts (ranges, what fits), steering.ts (caps), ending.ts (suspend, policy, verdict), relax.ts, patience.ts (lulls),
  * preferences.ts (weights), remedies.ts (what would help).
  * Constants stand with their reasons where they are used.
  *
@@ -65,22 +67,28 @@ export const workingSet: Controller<WorkingSetState> = {
       ];
     }
     const plateau = plateauOf(before, observation, guest);
-    const view = outlook(guest, track, goal, before.falling, before.patience.rateBest, plateau);
+    const seen = (by: Goal) => outlook(guest, track, by, before.falling, before.patience.rateBest, plateau);
+    const relaxedMs = reached(before.relaxedMs, observation, goal, seen);
+    const view = seen(aimOf(relaxedMs, goal));
     const waits = view?.calm !== undefined && worthWaiting(before.patience, view.calm, view, guest, track, before.falling);
     const elapsedMs = before.plannedAtMs === 0 ? 0 : track.atMs - before.plannedAtMs;
     const patience = bide(before.patience, track, elapsedMs, waits);
     const stuck = progress(before, observation, guest, goal);
+    const { relaxedMs: _, ...rest } = before;
     const state: WorkingSetState = {
-      ...before,
+      ...rest,
+      ...(relaxedMs === undefined ? {} : { relaxedMs }),
       track,
       guest,
       stuck,
       plateau,
       patience,
-      hopelessCount: hopeless(before, view, guest, goal),
+      hopelessCount: relaxedMs === undefined ? hopeless(before, view, guest, goal) : 0,
       plannedAtMs: track.atMs,
     };
-    return answer(view === undefined ? state : { ...state, forecast: view.forecast }, observation, view, goal);
+    if (view === undefined) return answer(state, observation, view, goal);
+    const forecast = relaxedMs === undefined ? view.forecast : { ...view.forecast, feasible: false, bestDowntimeMs: view.bestMs.value };
+    return answer({ ...state, forecast }, observation, { ...view, forecast }, goal);
   },
 };
 
@@ -95,9 +103,11 @@ function answer(state: WorkingSetState, observation: Observation, view: Outlook 
   if (state.track.suspendRequestedAtMs !== undefined) {
     return [state, { action: 'hold', reason: because('switching-over', 'the suspend was asked for: nothing is left to decide') }];
   }
-  if (state.hopelessCount >= HOPELESS_MIN) return [state, impossible(state, view, goal, observation.type === 'policy-query')];
+  if (state.hopelessCount >= HOPELESS_MIN)
+    return relax(state, view, goal) ?? [state, impossible(state, view, goal, observation.type === 'policy-query')];
   const late = outOfTime(state, view, goal);
   if (late !== undefined) return [state, late];
-  if (observation.type === 'policy-query') return [state, atPolicy(state, observation, view, goal)];
-  return settled(steer(state, observation, view, goal), observation, view, goal);
+  const aim = aimOf(state.relaxedMs, goal);
+  if (observation.type === 'policy-query') return [state, atPolicy(state, observation, view, aim)];
+  return settled(steer(state, observation, view, aim), observation, view, aim);
 }

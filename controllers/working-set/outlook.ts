@@ -11,6 +11,7 @@ import {
   type Goal,
   lowest,
   luckMs,
+  type Ms,
   ms,
   type Pages,
   type PlanModel,
@@ -81,6 +82,9 @@ export interface Outlook {
   /** The lowest that can be reached from here, by the likely and by the most optimistic model. */
   readonly best: Course;
   readonly bestCase: Course;
+  /** The downtime after the likely lowest, and after no throttling at all. */
+  readonly bestMs: Estimate<Ms>;
+  readonly freeMs: Estimate<Ms>;
   readonly feasible: boolean;
   readonly calm?: Calm;
   readonly dirty: Estimate<Pages>;
@@ -168,6 +172,8 @@ export function outlook(
     course,
     best,
     bestCase,
+    bestMs: downtimeOf(best.lastPages, fullRate, rate, goal),
+    freeMs: downtimeOf(free({ ...likely, floorSpeed: 1 }, start).lastPages, fullRate, rate, goal),
     feasible,
     ...(calm === undefined ? {} : { calm }),
     dirty,
@@ -202,8 +208,7 @@ function forecastOf(
   rate: Estimate<BytesPerSecond>,
   goal: Goal,
 ): Forecast {
-  const downtime = (count: number) => predictDowntime(between(pages(count * 0.9), pages(count), pages(count * 1.1)), fullRate, rate, goal);
-  const downtimeMs = downtime(course.lastPages);
+  const downtimeMs = downtimeOf(course.lastPages, fullRate, rate, goal);
   const slow = careful.pagesPerMs;
   const fast = hopeful.pagesPerMs;
   const likely = (slow + fast) / 2;
@@ -213,5 +218,8 @@ function forecastOf(
     ms(course.timeMs + fixed),
     ms((course.timeMs * likely) / slow + downtimeMs.high),
   );
-  return { downtimeMs, etaMs, feasible, ...(feasible ? {} : { bestDowntimeMs: downtime(best.lastPages).value }) };
+  return { downtimeMs, etaMs, feasible, ...(feasible ? {} : { bestDowntimeMs: downtimeOf(best.lastPages, fullRate, rate, goal).value }) };
 }
+
+const downtimeOf = (count: number, fullRate: Estimate<number>, rate: Estimate<BytesPerSecond>, goal: Goal): Estimate<Ms> =>
+  predictDowntime(between(pages(count * 0.9), pages(count), pages(count * 1.1)), fullRate, rate, goal);

@@ -7,6 +7,7 @@ import {
   type Goal,
   isLower,
   type Observation,
+  type PlanModel,
   sameCap,
   showCap,
 } from '../../src/core/index.ts';
@@ -29,16 +30,21 @@ const tooEarly = (guest: GuestView, { start }: Outlook): boolean =>
 /** With fewer rounds left the lowest is tried even if it does not promise enough. */
 const ROUNDS_TO_TRY = 5;
 
-/** … or with so few where even the likely lowest leaves this much too much. */
+/** … or with so few where even the likely lowest is this much too long. */
 const ROUNDS_TO_WAIT = 3;
-const VAIN_FACTOR = 4;
+const VAIN_FACTOR = 3;
 /** Where rounds can be added, so many first ones are waited for a calmer guest or link; then the floor shows what it can do. */
 const ROUNDS_FREE = 3;
 
 /** Whether throttling now would hurt the guest and still not lead to the target. */
-const inVain = ({ start, best, likely }: Outlook, round: number, goal: Goal): boolean =>
+const inVain = ({ start, best, bestMs, likely }: Outlook, round: number, goal: Goal): boolean =>
   (goal.capabilities.policy && round < ROUNDS_FREE && start.roundsLeft > ROUNDS_TO_TRY) ||
-  (start.roundsLeft >= ROUNDS_TO_WAIT && best.lastPages > VAIN_FACTOR * Math.max(likely.fitPages, likely.fitPagesFree));
+  (start.roundsLeft >= ROUNDS_TO_WAIT && isFarOff(best.lastPages, bestMs.value, likely, goal));
+
+const isFarOff = (lastPages: number, downtimeMs: number, { fitPages, fitPagesFree }: PlanModel, goal: Goal): boolean =>
+  goal.maxDirtyPages === undefined
+    ? downtimeMs > VAIN_FACTOR * goal.targetDowntimeMs
+    : lastPages > VAIN_FACTOR * Math.max(fitPages, fitPagesFree);
 
 /** In a last round a cap that comes into force at its very end only holds up the suspend. */
 const tooLate = ({ start, likely, course }: Outlook): boolean =>

@@ -41,7 +41,7 @@ const goalOptionSpecs = {
     requiresArg: true,
     default: 'abort',
     group: TARGET,
-    describe: 'when the target cannot be met: leave the guest here, or migrate as stock Xen would',
+    describe: 'when the target cannot be met: leave the guest here, or migrate with the least downtime that can be had',
   },
   controller: {
     type: 'string',

@@ -7,6 +7,7 @@ export const REASONS: readonly string[] = [
   'fits-after-slice',
   'hands-off',
   'infeasible',
+  'relaxed',
   'misses-abort',
   'misses-proceed',
   'no-answer',

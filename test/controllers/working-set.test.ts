@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { none } from '../../controllers/none.ts';
 import { workingSet } from '../../controllers/working-set.ts';
 import { type Decision, type GoalOptions, ms, type Observation, pages } from '../../src/core/index.ts';
 import { type SimResult, simulate } from '../../src/sim/run.ts';
@@ -266,13 +267,40 @@ describe('the guest that stock Xen stops for ten seconds on a 16 Mbit/s link', (
     host: { actuatorLatencyMs: 300 },
   });
 
+  const options = { maxStallMs: ms(250), profile: 'progressive', onMiss: 'proceed' } as const;
+
   it.each([
     [2500, 1],
     [2500, 2],
     [3000, 1],
     [3000, 3],
   ])('goes over within %i ms (seed %i): a fall that has begun is not given up', { timeout: 120_000 }, (targetMs, seed) => {
-    const { summary } = run(slow, { targetDowntimeMs: ms(targetMs), maxStallMs: ms(250), profile: 'progressive', onMiss: 'proceed' }, seed);
+    const { summary } = run(slow, { ...options, targetDowntimeMs: ms(targetMs) }, seed);
     expect(summary).toMatchObject({ outcome: 'met' });
+  });
+
+  it.each([
+    [200, undefined],
+    [1500, undefined],
+    [200, 5],
+    [2000, 5],
+  ])(
+    'is stopped for less than half as long as under stock where %i ms are out of reach (rounds: %s)',
+    { timeout: 120_000 },
+    (targetMs, roundLimit) => {
+      const scenario = { ...slow, host: { ...slow.host, ...(roundLimit === undefined ? {} : { roundLimit }) } };
+      const stock = simulate({ scenario, seed: 3, controller: none, options: { ...options, targetDowntimeMs: ms(targetMs) } });
+      const { summary, truth, steps } = run(scenario, { ...options, targetDowntimeMs: ms(targetMs) }, 3);
+      expect(summary.outcome).toBe('missed');
+      expect(truth.downtimeMs).toBeLessThan((stock.truth.downtimeMs as number) / 2);
+      const relaxed = steps.find(({ decision }) => decision.reason.code === 'relaxed');
+      expect(relaxed?.decision.forecast).toMatchObject({ feasible: false });
+      expect(steps.at(-2)?.decision.forecast?.feasible).not.toBe(true);
+    },
+  );
+
+  it('tries a target that is nearly within reach instead of waiting for a calm that does not come', { timeout: 120_000 }, () => {
+    const { truth } = run(slow, { ...options, targetDowntimeMs: ms(2000) }, 1);
+    expect(truth.downtimeMs).toBeLessThan(3000);
   });
 });
