@@ -1,23 +1,24 @@
 import { expect, it } from 'vitest';
-import { observationsOf, TARGET } from './lab.ts';
+import { type GuestOptions, observationsOf, TARGET } from './lab.ts';
 import { onTwoXenHosts } from './suite.ts';
 
 const DEBS = ['libvirt-daemon', 'libvirt-daemon-driver-xen', 'libvirt-clients'];
 const FRONT = '/opt/xthrottle/dist/src/xen/relay/front.sh';
 const BUSY = { memMib: 96, workingSetMib: 16, rate: 3000 } as const;
+const CALM = { memMib: 96, workingSetMib: 2, rate: 200 } as const;
 const VIRSH = 'virsh -c xen:///system';
 
 onTwoXenHosts(
   'libvirt',
-  24,
+  48,
   (a, b) => {
     /** The variable is the daemon's: virsh only asks it. It serves both directions: at the destination the front stands before the restore. */
     const daemons = async () => {
       for (const { lab } of [a, b]) await lab.must(`virtup LIBXL_SAVE_HELPER=${FRONT}`);
     };
     /** A guest that libvirt knows, made from one of xl's. */
-    const guest = async (name: string) => {
-      await a.lab.guest(name, BUSY);
+    const guest = async (name: string, options: GuestOptions) => {
+      await a.lab.guest(name, options);
       await a.lab.must(
         `xl destroy ${name}; ${VIRSH} domxml-from-native xen-xl /run/domu/${name}.cfg > /tmp/${name}.xml && ` +
           `${VIRSH} define /tmp/${name}.xml && rm -f /var/log/xen/console/guest-${name}.log && ${VIRSH} start ${name} && ` +
@@ -34,7 +35,7 @@ onTwoXenHosts(
 
     it("virsh migrate is denied as xl's is: the guest stays, libvirt's log says why; then controlled and reported as xl's is, but for the cap, which libvirt leaves behind", async () => {
       await daemons();
-      await guest('vm3');
+      await guest('vm3', BUSY);
       await a.lab.must('xl sched-credit -d vm3 -c 60');
       const before = (await a.lab.domains())['vm3'];
 
@@ -80,7 +81,7 @@ onTwoXenHosts(
 
     it('nobody listening, and a plain save and restore: as without us', async () => {
       await daemons();
-      await guest('vm4');
+      await guest('vm4', CALM);
       await a.lab.must(`${VIRSH} save vm4 /tmp/vm4.save && ${VIRSH} restore /tmp/vm4.save && rm /tmp/vm4.save`, 200_000);
       await a.lab.beats('vm4');
       const moved = await virshMigrate('vm4');
