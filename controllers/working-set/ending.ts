@@ -1,14 +1,18 @@
 import {
   answerSuspend,
   because,
+  between,
   type Decision,
+  type Estimate,
   type Goal,
   gate,
   judge,
   lastStall,
   ms,
   PAGE_BYTES,
+  type Pages,
   type PolicyQuery,
+  pages,
 } from '../../src/core/index.ts';
 import type { Outlook } from './outlook.ts';
 import { floorPercent } from './preferences.ts';
@@ -20,8 +24,21 @@ const STUCK_ROUNDS = 3;
 /** Total bytes after which a migration with open-ended rounds is not going to end: multiples of the domain's memory. */
 const MEMORY_MULTIPLE = 8;
 
-/** Of the target, what may be used up when the rounds are ended by ourselves. */
+/**
+ * From the policy's answer until the gate looks again, ms: what fits only just now would be denied then, and another round is cheaper. A guest
+ * that dirties much in that time may have this share of the target to spare instead.
+ */
+const UNTIL_GATE_MS = 10;
 const STOP_SHARE = 0.9;
+
+/** So few dirty pages that another round is as likely to leave more: stock Xen's own threshold (SPP_TARGET_DIRTY_COUNT). */
+const FEW_PAGES = 50;
+
+/** Pages dirty when the gate will look, at the speed in force. */
+function atGate({ dirty, fullRate, start }: Outlook): Estimate<Pages> {
+  const more = (perSecond: number): number => (start.speedNow * perSecond * UNTIL_GATE_MS) / 1000;
+  return between(dirty.low, pages(dirty.value + more(fullRate.value)), pages(dirty.high + more(fullRate.high)));
+}
 
 /** The answer to a suspend request. An evacuation that has run out of time goes, whatever the downtime. */
 export function atSuspend(state: WorkingSetState, view: Outlook | undefined, goal: Goal): Decision {
@@ -53,9 +70,10 @@ export function atPolicy(state: WorkingSetState, query: PolicyQuery, view: Outlo
   const rate = state.track.transferRate;
   if (rate === undefined) return { action: 'hold', reason: because('learning', 'no transfer rate is known yet') };
   if (query.when === 'after') {
-    // The gate looks again a moment later: what fits only just now would be denied then, and another round is cheaper than that.
-    const strict = { ...goal, targetDowntimeMs: ms(STOP_SHARE * goal.targetDowntimeMs) };
-    const now = judge(view.dirty, view.fullRate, rate, lastStall(state.track, goal), strict);
+    const judged = (dirty: Estimate<Pages>, by: Goal) => judge(dirty, view.fullRate, rate, lastStall(state.track, goal), by);
+    const few = goal.capabilities.peek && view.dirty.value <= FEW_PAGES;
+    const ample = judged(view.dirty, { ...goal, targetDowntimeMs: ms(STOP_SHARE * goal.targetDowntimeMs) });
+    const now = ample.fits === 'no' ? judged(few ? view.dirty : atGate(view), goal) : ample;
     const fits = goal.maxDirtyPages === undefined ? now.fits !== 'no' : view.dirty.high <= goal.maxDirtyPages;
     const numbers = { dirtyPages: Math.round(view.dirty.value), predictedMs: Math.round(now.downtimeMs.value) };
     if (fits && (goal.capabilities.peek || isShort(state, query, view))) {
