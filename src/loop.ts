@@ -230,6 +230,7 @@ function closing(ending: Ending | undefined, restore: RestoreResult, last: Frame
     abortedByUs: ending?.abortedByUs === true || wishes.aborting !== undefined || last.tally.abortDecision !== undefined,
     capAfter: restore.capAfter,
     capRestored: restore.restored,
+    ...(wishes.released === undefined ? {} : { released: true as const }),
     ...(ending?.failOpen === true ? { failOpen: true as const } : {}),
     ...(reasonOf(ending, last, wishes) === undefined ? {} : { reason: reasonOf(ending, last, wishes) as string }),
     ...(ending?.downtimeMs === undefined ? {} : { observedDowntimeMs: ending.downtimeMs }),

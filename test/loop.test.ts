@@ -220,7 +220,8 @@ describe('loop', () => {
     });
     const { calls, summary } = await run({ observations$, ending: { result: 'unknown' } }, caps([50]), { release$ });
     expect(calls).toEqual(['set-cap 50', 'restore']);
-    expect(summary.reason).toContain('goes on as stock');
+    // Nothing has failed: that would raise an alarm at each upgrade.
+    expect(summary).toMatchObject({ outcome: 'released', reason: expect.stringContaining('goes on as stock') });
   });
 
   it('summarises what happened: rounds, lowest cap, withheld work, outcome against target', async () => {

@@ -57,7 +57,8 @@ export interface EffectRecord {
   readonly error?: string;
 }
 
-export type Outcome = 'met' | 'missed' | 'aborted' | 'failed';
+/** `released`: xthrottle let go of it before its end, as a service that is restarted does; how it ended is not known. */
+export type Outcome = 'met' | 'missed' | 'aborted' | 'failed' | 'released';
 
 export interface SummaryRecord {
   readonly type: 'summary';

@@ -123,6 +123,8 @@ export interface Close {
   readonly reason?: string;
   /** The user or the controller ended it, not xl or the link. */
   readonly abortedByUs: boolean;
+  /** We let go of it before its end: it goes on as stock. */
+  readonly released?: true;
   readonly observedDowntimeMs?: number;
   readonly observedDowntimeSource?: 'handover' | 'relay' | 'simulated';
   readonly capAfter: number | null;
@@ -184,6 +186,7 @@ function lostWork(sum: Tally, goal: Goal): number {
 }
 
 function outcomeOf(sum: Tally, close: Close, goal: Goal): Outcome {
+  if (close.released === true) return 'released';
   // 'aborted' says that the guest is here: only where that is known.
   if (close.result !== 'migrated') return close.abortedByUs && close.result === 'stayed' ? 'aborted' : 'failed';
   if (goal.maxDirtyPages !== undefined)
@@ -200,6 +203,8 @@ function reasonOf(outcome: Outcome, sum: Tally, close: Close, goal: Goal): strin
       return `downtime ${observed} against a target of ${goal.targetDowntimeMs} ms`;
     case 'aborted':
       return close.reason ?? sum.abortDecision?.reason.text ?? 'aborted';
+    case 'released':
+      return close.reason ?? 'let go: the migration goes on as stock';
     case 'failed':
       return close.reason ?? 'the migration failed';
   }

@@ -29,6 +29,7 @@ const END_REASONS: Readonly<Record<Outcome, readonly string[]>> = {
   missed: ['fits', 'fits-after-slice', 'misses-proceed', 'no-prediction', 'stock', 'controller-failed', 'none'],
   aborted: ['misses-abort', 'infeasible', 'deadline', 'abort-requested', 'none'],
   failed: ['fits', 'none'],
+  released: ['none'],
 };
 
 export function collectFleet(registry: Registry, slots: Slots, reasons: Vocabulary): Fleet {

@@ -3,7 +3,7 @@ import type { Outcome } from '../core/record.ts';
 /** Label values come from bounded vocabularies: each new value is a new time series that Prometheus keeps for weeks. */
 const OTHER = 'other';
 
-export const RESULTS: readonly Outcome[] = ['met', 'missed', 'aborted', 'failed'];
+export const RESULTS: readonly Outcome[] = ['met', 'missed', 'aborted', 'failed', 'released'];
 export const XL_COMMANDS: readonly string[] = [
   'sched-credit',
   'sched-credit2',

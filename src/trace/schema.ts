@@ -141,7 +141,7 @@ const record = z.discriminatedUnion('type', [
     type: z.literal('summary'),
     ...id,
     domain: name,
-    outcome: z.enum(['met', 'missed', 'aborted', 'failed']),
+    outcome: z.enum(['met', 'missed', 'aborted', 'failed', 'released']),
     reason: text,
     controller: name,
     targetDowntimeMs: number,

@@ -162,7 +162,7 @@ function shortFigures(m: LiveMigration): Line {
 
 function endedFigures({ summary }: LiveMigration): Line {
   if (summary === undefined) return [];
-  const style: Style = summary.outcome === 'met' ? 'good' : summary.outcome === 'missed' ? 'warn' : 'bad';
+  const style: Style = summary.outcome === 'met' ? 'good' : summary.outcome === 'missed' || summary.outcome === 'released' ? 'warn' : 'bad';
   const cap: Line = summary.capRestored ? [] : [['  CAP NOT RESTORED', 'bad']];
   const downtime =
     summary.observedDowntimeMs === null ? '' : `, downtime ${showMs(summary.observedDowntimeMs)} of ${showMs(summary.targetDowntimeMs)}`;

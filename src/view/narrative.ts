@@ -87,7 +87,9 @@ function switchOver(story: Story): string {
   const told = predicted === undefined || predicted === null || why.includes('predicted downtime');
   const said = told ? '' : ` The predicted downtime was ${showRange(predicted)}.`;
   if (summary === undefined) return `The end was not recorded.${said}`;
-  const ended = { met: 'granted', missed: 'granted', aborted: 'ended', failed: 'failed' }[summary.outcome];
+  const ended = { met: 'granted', missed: 'granted', aborted: 'ended', failed: 'failed', released: 'released' }[summary.outcome];
+  if (ended === 'released')
+    return `xthrottle let go of it ${showMs(story.durationMs)} after its start, with its cap put back, and it went on as on stock Xen; how it ended was not seen.`;
   if (ended === 'failed') return `The migration failed: ${safeText(summary.reason)}.${said} The guest runs where xl left it.`;
   if (ended === 'ended') {
     return `The migration was aborted ${showMs(story.durationMs)} after its start: ${safeText(summary.reason)}.${said} The guest was not suspended and runs on where it was.`;

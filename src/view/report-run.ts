@@ -28,6 +28,7 @@ const BADGES: Readonly<Record<SummaryRecord['outcome'], readonly [mark: string, 
   missed: ['!', 'target missed'],
   aborted: ['■', 'aborted'],
   failed: ['✕', 'failed'],
+  released: ['→', 'let go'],
 };
 
 export function badge(summary: SummaryRecord | undefined): Html {

@@ -33,7 +33,7 @@ function predicted(summary: SummaryRecord): string {
 
 function observed(summary: SummaryRecord): string {
   if (summary.observedDowntimeMs === null) {
-    return summary.outcome === 'aborted' || summary.outcome === 'failed' ? 'none' : 'not observed';
+    return summary.outcome === 'met' || summary.outcome === 'missed' ? 'not observed' : 'none';
   }
   const said = showMs(summary.observedDowntimeMs);
   return summary.observedDowntimeSource === null ? said : `${said} (${SOURCE_WORDS[summary.observedDowntimeSource]})`;

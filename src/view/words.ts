@@ -32,6 +32,7 @@ export const OUTCOME_WORDS: Readonly<Record<Outcome, string>> = {
   missed: 'migrated, but the target downtime was missed',
   aborted: 'aborted: the guest runs on where it was',
   failed: 'the migration failed',
+  released: 'let go: the migration goes on as on stock Xen',
 };
 
 /** Where the observed downtime was read, in words. */
@@ -53,6 +54,7 @@ export function outcomeSentence(summary: SummaryRecord): string {
     }
     case 'aborted':
     case 'failed':
+    case 'released':
       return OUTCOME_WORDS[summary.outcome];
   }
 }

@@ -10,7 +10,7 @@ import { wild } from './wild.ts';
 import { type Setting, STATE, World } from './world.ts';
 import { SimXthrottle } from './xthrottle.ts';
 
-export type Outcome = 'met' | 'missed' | 'aborted' | 'failed' | 'no verdict';
+export type Outcome = 'met' | 'missed' | 'aborted' | 'failed' | 'released' | 'no verdict';
 
 export interface RunReport {
   readonly seed: number;
