@@ -25,6 +25,8 @@ const SYSTEM: WatchSystem = {
 };
 
 const LOOK_MS = 1000;
+/** At the end of a migration it goes as well: when we are told late, the helper's last word is on its way to us. */
+const CONFIRM_MS = 250;
 /** xl starts the receiver before the save helper, and waits for its word: it is there when the relay is, or not on this host. */
 const SEARCHES = 3;
 
@@ -41,7 +43,8 @@ export function watchReceiver(relayPid: number, onLost: () => void, system: Watc
   const look = (): void => {
     if (receiver !== undefined) {
       if (system.see(receiver.pid)?.startTicks !== receiver.startTicks) {
-        onLost();
+        timer = setTimeout(onLost, CONFIRM_MS);
+        timer.unref();
         return;
       }
     } else {

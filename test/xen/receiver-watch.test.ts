@@ -70,6 +70,17 @@ describe('watching the receiver', () => {
     expect(lost).not.toHaveBeenCalled();
   });
 
+  it('says nothing when the migration is over a moment after the receiver', () => {
+    const { rows, system } = table();
+    const lost = vi.fn();
+    const watch = watchReceiver(RELAY, lost, system);
+    delete rows[RECEIVER];
+    vi.advanceTimersByTime(1001);
+    watch.stop();
+    vi.advanceTimersByTime(10_000);
+    expect(lost).not.toHaveBeenCalled();
+  });
+
   it.each([
     ['the receiver is on another host', RECEIVER],
     ['its relay is gone', RELAY],
