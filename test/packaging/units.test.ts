@@ -26,6 +26,9 @@ describe('the service', () => {
     expect(Number(valuesOf(service, 'WatchdogSec')[0])).toBeGreaterThan(0);
     expect(valuesOf(service, 'ExecStopPost')).toEqual(["/bin/sh -c 'exec /usr/bin/xthrottle restore >&2'"]);
   });
+  it('may take its time to start: a busy dom0 answers each call of xl late, and what was left behind is put back first', () => {
+    expect(Number(valuesOf(service, 'TimeoutStartSec')[0])).toBeGreaterThanOrEqual(300);
+  });
   it('leaves the guard alone when it is stopped or killed', () => {
     expect(valuesOf(service, 'KillMode')).toEqual(['process']);
     expect(valuesOf(service, 'OOMPolicy')).toEqual(['continue']);
