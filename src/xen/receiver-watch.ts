@@ -25,7 +25,7 @@ const SYSTEM: WatchSystem = {
 };
 
 const LOOK_MS = 1000;
-/** At the end of a migration it goes as well: when we are told late, the helper's last word is on its way to us. */
+/** At the end of a migration it goes as well, after the relay: when we are told late, the helper's last word is on its way to us. */
 const CONFIRM_MS = 250;
 /** xl starts the receiver before the save helper, and waits for its word: it is there when the relay is, or not on this host. */
 const SEARCHES = 3;
@@ -43,7 +43,9 @@ export function watchReceiver(relayPid: number, onLost: () => void, system: Watc
   const look = (): void => {
     if (receiver !== undefined) {
       if (system.see(receiver.pid)?.startTicks !== receiver.startTicks) {
-        timer = setTimeout(onLost, CONFIRM_MS);
+        timer = setTimeout(() => {
+          if (system.see(relayPid) !== undefined) onLost();
+        }, CONFIRM_MS);
         timer.unref();
         return;
       }

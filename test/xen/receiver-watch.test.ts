@@ -70,6 +70,16 @@ describe('watching the receiver', () => {
     expect(lost).not.toHaveBeenCalled();
   });
 
+  it('says nothing when the relay has ended before it, however late we are told', () => {
+    const { rows, system } = table();
+    const lost = vi.fn();
+    watchReceiver(RELAY, lost, system);
+    delete rows[RELAY];
+    delete rows[RECEIVER];
+    vi.advanceTimersByTime(60_000);
+    expect(lost).not.toHaveBeenCalled();
+  });
+
   it('says nothing when the migration is over a moment after the receiver', () => {
     const { rows, system } = table();
     const lost = vi.fn();
