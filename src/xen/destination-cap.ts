@@ -25,14 +25,18 @@ export function readCap(stdout: string, uuid: string): number | undefined {
   return found === undefined ? undefined : parseSched(caps, found.domid)?.cap;
 }
 
+/** Words without anything that a shell would do something with. */
+const PLAIN = /^[\w@%+=:,./[\]-]+$/;
+
 /**
- * Looks up a domain's cap at the destination, over the way that xl has just taken: it gives transport and host to a shell, unquoted, and so
- * do we. Never throws; undefined when there is no such way, or no answer.
+ * Looks up a domain's cap at the destination, over the way that xl has just taken. xl gives transport and host to a shell; here none is
+ * started, and a transport that would need one (quotes, variables) is not taken. Never throws; undefined when there is no such way, or no answer.
  */
 export async function capAtDestination(destination: string, xlOptions: readonly string[], uuid: string): Promise<number | undefined> {
-  const transport = transportOf(xlOptions);
-  if (transport === undefined) return undefined;
-  const shell = createXl({ binary: 'sh', timeoutMs: TIMEOUT_MS });
-  const answer = await shell(['-c', `exec ${transport} ${destination} '${REMOTE}'`]).catch(() => undefined);
+  const words = transportOf(xlOptions)?.trim().split(/\s+/) ?? [];
+  const [program, ...args] = words;
+  if (program === undefined || destination.startsWith('-') || ![...words, destination].every((word) => PLAIN.test(word))) return undefined;
+  const transport = createXl({ binary: program, timeoutMs: TIMEOUT_MS });
+  const answer = await transport([...args, destination, REMOTE]).catch(() => undefined);
   return answer === undefined ? undefined : readCap(answer.stdout, uuid);
 }

@@ -35,6 +35,17 @@ describe('the cap at the destination', () => {
     expect(await capAtDestination(`touch ${there.folder}/run; xl migrate-receive`, ['-s', ''], UUID)).toBeUndefined();
     expect(() => readFileSync(join(there.folder, 'run'))).toThrow();
   });
+  it.each([
+    ['host2; touch RAN', ['-s', 'TRANSPORT']],
+    ['$(touch RAN)', ['-s', 'TRANSPORT']],
+    ['host2', ['-s', 'TRANSPORT; touch RAN;']],
+    ['-oProxyCommand=touch', ['-s', 'TRANSPORT']],
+  ])('starts no shell: %s over %j is not asked', async (destination, options) => {
+    const ran = join(there.folder, 'ran');
+    const filled = (text: string) => text.replace('RAN', ran).replace('TRANSPORT', transport);
+    expect(await capAtDestination(filled(destination), options.map(filled), UUID)).toBeUndefined();
+    for (const name of ['ran', 'host']) expect(() => readFileSync(join(there.folder, name))).toThrow();
+  });
   it('transport: the last -s, in both its forms, else ssh', () => {
     expect(transportOf([])).toBe('ssh');
     expect(transportOf(['--debug', '-s', 'ssh -p 2222'])).toBe('ssh -p 2222');
