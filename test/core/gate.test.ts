@@ -63,7 +63,9 @@ describe('suspend gate', () => {
   it('says what keeps a downtime that fits by itself from being granted: the stall before it', () => {
     const busy = answerSuspend(exact(2000), full(600_000), track({ cap: capped(20) }), goal());
     expect(busy.forecast?.guestGapMs).toBeGreaterThan(goal().targetDowntimeMs);
-    expect(busy.reason.text).toMatch(/at most (\d+)\) against a target of 200 ms, with a last stall of up to 180 ms before it; --on-miss abort/);
+    expect(busy.reason.text).toMatch(
+      /at most (\d+)\) against a target of 200 ms, with a last stall of up to 180 ms before it; --on-miss abort/,
+    );
     const proceed = answerSuspend(exact(2000), full(600_000), track({ cap: capped(20) }), goal({ onMiss: 'proceed' }));
     expect(proceed.reason.text).toContain('with a last stall of up to 180 ms before it; --on-miss proceed');
     expect(answerSuspend(exact(32_000), full(1000), track(), goal()).reason.text).not.toContain('stall');
