@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Finding } from '../../../src/core/finding.ts';
 import { Lab, prepareLab, whyNoLab } from './lab.ts';
 
 const why = whyNoLab();
@@ -42,6 +43,15 @@ describe.skipIf(why !== undefined)('real Xen, draining a host', () => {
     await a.guest('busy', BUSY);
   });
   afterAll(() => Lab.pair(port, 'stop'));
+
+  it('has a destination that is well', async () => {
+    const ran = await a.sh(`xthrottle doctor ${B} --json`, 200_000);
+    console.info((await a.sh(`xthrottle doctor ${B}`, 200_000)).stdout);
+    expect([0, 10], ran.stdout + ran.stderr).toContain(ran.code);
+    const checks = ran.stdout.split('\n').flatMap((line) => (line.startsWith('{"type":"finding"') ? [JSON.parse(line) as Finding] : []));
+    expect(checks.filter(({ found }) => found.includes(B))).not.toEqual([]);
+    expect(checks.filter(({ level }) => level === 'problem')).toEqual([]);
+  });
 
   it('plans: who leaves when, nothing is moved, a guest that is denied is named', async () => {
     const before = await a.domains();
