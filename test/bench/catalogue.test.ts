@@ -12,9 +12,11 @@ const planned = (name: string, seed: number): Reference => {
 const SEEDS = [1, 2, 3];
 
 describe('the shipped scenarios', () => {
-  it('are at least thirty, from 1 GiB to 1 TiB, 1 to 64 vCPUs, below 1 to nearly 100 Gb/s', () => {
+  it('are at least thirty, from below 1 GiB to 1 TiB, 1 to 64 vCPUs, below 1 to nearly 100 Gb/s', () => {
     expect(all.length).toBeGreaterThanOrEqual(30);
-    expect(span((s) => s.domain.memoryMib)).toEqual([1024, 1_048_576]);
+    const [smallest, largest] = span((s) => s.domain.memoryMib);
+    expect(smallest).toBeLessThanOrEqual(1024);
+    expect(largest).toBe(1_048_576);
     expect(span((s) => s.domain.vcpus)).toEqual([1, 64]);
     const [slowest, fastest] = span((s) => (s.link.bytesPerSecond * 8) / 1e9);
     expect(slowest).toBeLessThanOrEqual(1);
