@@ -240,7 +240,9 @@ describe('a real Prometheus', () => {
     const counted = Object.fromEntries(results.map(({ metric, value }) => [metric['result'], Number(value[1])]));
     const outcomes = (outcome: string): number => summaries.filter((summary) => summary.outcome === outcome).length;
     expect(summaries).toHaveLength(4);
-    expect(counted).toEqual({ met: outcomes('met'), missed: outcomes('missed'), aborted: outcomes('aborted'), failed: outcomes('failed') });
+    expect(counted).toEqual(
+      Object.fromEntries(['met', 'missed', 'aborted', 'failed', 'released'].map((outcome) => [outcome, outcomes(outcome)])),
+    );
     const sent = await prometheus.query('last_over_time(xthrottle_sent_bytes_total[1m])');
     expect(Number(sent[0]?.value[1])).toBe(summaries.reduce((sum, { bytesSent }) => sum + bytesSent, 0));
     expect(
