@@ -82,9 +82,9 @@ export interface Outlook {
   /** The lowest that can be reached from here, by the likely and by the most optimistic model. */
   readonly best: Course;
   readonly bestCase: Course;
-  /** The downtime after the likely lowest, and after no throttling at all. */
+  /** The downtime after the likely lowest, and after no throttling at all (another course to follow: only where it is asked for). */
   readonly bestMs: Estimate<Ms>;
-  readonly freeMs: Estimate<Ms>;
+  freeMs(): Estimate<Ms>;
   readonly feasible: boolean;
   readonly calm?: Calm;
   readonly dirty: Estimate<Pages>;
@@ -166,19 +166,20 @@ export function outlook(
   const hope = goal.prefer === 'safety' ? best.fits || free(likely, start).fits : bestCase.fits || untouched.fits || calmer;
   const feasible = hope || late;
   const calm = course.lostMs > 0 ? calmOf(likely, calmModel, start, goal) : undefined;
+  const bestMs = downtimeOf(best.lastPages, fullRate, rate, goal);
   return {
     likely,
     start,
     course,
     best,
     bestCase,
-    bestMs: downtimeOf(best.lastPages, fullRate, rate, goal),
-    freeMs: downtimeOf(free({ ...likely, floorSpeed: 1 }, start).lastPages, fullRate, rate, goal),
+    bestMs,
+    freeMs: () => downtimeOf(free({ ...likely, floorSpeed: 1 }, start).lastPages, fullRate, rate, goal),
     feasible,
     ...(calm === undefined ? {} : { calm }),
     dirty,
     fullRate,
-    forecast: forecastOf(course, best, careful, hopeful, feasible, fullRate, rate, goal),
+    forecast: forecastOf(course, bestMs.value, careful, hopeful, feasible, fullRate, rate, goal),
   };
 }
 
@@ -200,7 +201,7 @@ export function startOf(guest: GuestView, track: Track, goal: Goal, dirtyPages: 
 
 function forecastOf(
   course: Course,
-  best: Course,
+  bestDowntimeMs: Ms,
   careful: PlanModel,
   hopeful: PlanModel,
   feasible: boolean,
@@ -218,7 +219,7 @@ function forecastOf(
     ms(course.timeMs + fixed),
     ms((course.timeMs * likely) / slow + downtimeMs.high),
   );
-  return { downtimeMs, etaMs, feasible, ...(feasible ? {} : { bestDowntimeMs: downtimeOf(best.lastPages, fullRate, rate, goal).value }) };
+  return { downtimeMs, etaMs, feasible, ...(feasible ? {} : { bestDowntimeMs }) };
 }
 
 const downtimeOf = (count: number, fullRate: Estimate<number>, rate: Estimate<BytesPerSecond>, goal: Goal): Estimate<Ms> =>

@@ -16,8 +16,9 @@ export const aimOf = (relaxedMs: number | undefined, goal: Goal): Goal =>
  * reached is aimed at instead. Undefined where that would be hardly better than stock.
  */
 export function relax(state: WorkingSetState, view: Outlook, goal: Goal): [WorkingSetState, Decision] | undefined {
-  const { bestMs, freeMs, forecast } = view;
   if (goal.onMiss !== 'proceed' || goal.maxDirtyPages !== undefined) return undefined;
+  const { bestMs, forecast } = view;
+  const freeMs = view.freeMs();
   if (!state.falling && bestMs.value > WORTH * freeMs.value) return undefined;
   const relaxedMs = MARGIN * bestMs.high;
   const numbers = {
