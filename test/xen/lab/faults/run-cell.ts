@@ -60,7 +60,7 @@ export async function runCell(lab: Lab, cell: Cell, before?: Facts): Promise<Fac
     logDirty: here === undefined ? ('unknown' as const) : await logDirtyOf(lab, here.domid),
     saidLeftover: DESTROY.test(said(injected)),
     saidLogDirty: /--log-dirty/.test(said(injected)),
-    journal: Number(await lab.must('ls /var/lib/xthrottle 2>/dev/null | grep -c "\\.json$" || true')),
+    journal: Number(await lab.must('ls /var/lib/xthrottle 2>/dev/null | grep -v "^pairs\\.json$" | grep -c "\\.json$" || true')),
   };
   if (here === undefined || found.running.length > 1) return { ...facts, next: 'not tried' };
   return { ...facts, ...(await followed(lab, cell, facts, uuid)) };
