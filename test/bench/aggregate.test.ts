@@ -45,6 +45,8 @@ describe('aggregate', () => {
     // (0+1)/(1+1) and (7+1)/(1+1) where either throttled; with neither: 1.
     expect(a.nBothAttainThrottled).toBe(1);
     expect(a.lostWorkVsAutoConverge).toBeCloseTo(4);
+    // The planner's fixture loses nothing.
+    expect(a.plannerVsAutoConverge).toBeCloseTo(0.5);
     expect(a.nBothAttain).toBe(3);
     expect(a.lostWorkVsAutoConvergeAll).toBeCloseTo((0.5 * 4 * 1) ** (1 / 3));
     expect(a.totalTimeVsAutoConverge).toBeCloseTo(0.8);

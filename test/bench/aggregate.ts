@@ -34,6 +34,8 @@ export interface Aggregate {
   readonly beatsPlanner: number;
   /** Geometric mean where both attain and either lost work: where neither did there is nothing to compare. */
   readonly lostWorkVsAutoConverge: number | null;
+  /** What the clairvoyant planner would have lost on the same cases, against auto-converge: nothing can do better. */
+  readonly plannerVsAutoConverge: number | null;
   /** The same over all cases that both attain. */
   readonly lostWorkVsAutoConvergeAll: number | null;
   readonly totalTimeVsAutoConverge: number | null;
@@ -121,13 +123,16 @@ function againstQemu(results: readonly CaseResult[], variant: string) {
     const qemu = r.rows.find((x) => x.variant === QEMU);
     if (row === undefined || qemu === undefined || !row.attained || !qemu.attained) return [];
     const epsilon = EPSILON_SHARE * r.references[row.profile].guestSeconds;
+    const plan = r.references[row.profile];
     const lost = (row.lostSeconds + epsilon) / (qemu.lostSeconds + epsilon);
-    return [{ lost, total: row.totalSeconds / qemu.totalSeconds, throttled: row.lostSeconds + qemu.lostSeconds > epsilon }];
+    const planned = (plan.lostSeconds + epsilon) / (qemu.lostSeconds + epsilon);
+    return [{ lost, planned, total: row.totalSeconds / qemu.totalSeconds, throttled: row.lostSeconds + qemu.lostSeconds > epsilon }];
   });
   const throttled = both.filter((b) => b.throttled);
   return {
     lostWorkVsAutoConvergeAll: geometricMean(both.map((b) => b.lost)),
     lostWorkVsAutoConverge: geometricMean(throttled.map((b) => b.lost)),
+    plannerVsAutoConverge: geometricMean(throttled.map((b) => b.planned)),
     totalTimeVsAutoConverge: geometricMean(both.map((b) => b.total)),
     nBothAttain: both.length,
     nBothAttainThrottled: throttled.length,

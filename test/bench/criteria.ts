@@ -56,7 +56,10 @@ function linesFor(rows: Readonly<Record<string, Aggregate>>, row: string, ratios
     atMost('lost work against the planner, median', a.lostWorkRatio.n, a.lostWorkRatio.median, ratios.median),
     atMost('lost work against the planner, 95th percentile', a.lostWorkRatio.n, a.lostWorkRatio.p95, ratios.p95),
     none('loses less than the planner (a bug)', a.lostWorkRatio.n, a.beatsPlanner),
-    atMost('lost work against auto-converge, where either throttled', a.nBothAttainThrottled, a.lostWorkVsAutoConverge, QEMU_LOST),
+    {
+      ...atMost('lost work against auto-converge, where either throttled', a.nBothAttainThrottled, a.lostWorkVsAutoConverge, QEMU_LOST),
+      limit: `≤ ${QEMU_LOST} (planner ${figure(a.plannerVsAutoConverge)})`,
+    },
     atMost('total time against auto-converge', a.nBothAttain, a.totalTimeVsAutoConverge, 1),
     share('not reachable: said in the first two rounds', a.infeasible, a.verdictInTime, VERDICT_SHARE),
     none('wrong verdicts on feasible ones', a.feasible, a.wrongVerdicts),
