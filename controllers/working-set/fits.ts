@@ -1,15 +1,17 @@
 import {
+  afterSlice,
   type BytesPerSecond,
   between,
   type Estimate,
   type Goal,
+  type Ms,
   ms,
-  ownShare,
   type Pages,
   pageRate,
   pages,
   pagesThatFit,
   pagesThatSurelyFit,
+  plus,
   type Shape,
   stallOf,
 } from '../../src/core/index.ts';
@@ -18,6 +20,13 @@ import { dirtyIn, type GuestView } from './guest.ts';
 /** What the gate adds to a dirty count that it reads or, without a look, predicts. */
 const GATE_READ = 1.03;
 const GATE_READ_PAGES = 16;
+
+/** What nobody has looked at errs by more than what the curve has erred by where it was seen. */
+const UNSEEN = 1.5;
+
+/** What the gate makes of a count of pages. */
+const gateReads = (count: number): Estimate<Pages> =>
+  between(pages(count * (2 - GATE_READ)), pages(count), pages(count * GATE_READ + GATE_READ_PAGES));
 
 /**
  * New pages per second at full speed from the suspend request until the guest stands, when `dirty` already are: the curve is steepest where
@@ -40,8 +49,15 @@ export interface Shapes {
   readonly high: Shape;
 }
 
-/** What fits the target: surely (the gate errs on every side), and at the very best. */
-export function fitting(full: Estimate<number>, rate: Estimate<BytesPerSecond>, rateHoped: BytesPerSecond, demand: number, goal: Goal) {
+/** What fits the target: surely (`caution` times the range that the gate asks for), and at the very best. */
+export function fitting(
+  full: Estimate<number>,
+  rate: Estimate<BytesPerSecond>,
+  rateHoped: BytesPerSecond,
+  demand: number,
+  goal: Goal,
+  caution: number,
+) {
   const target = goal.targetDowntimeMs;
   const read = (fit: number): number => Math.max(0, fit / GATE_READ - GATE_READ_PAGES);
   const { scheduler, tsliceMs } = goal.capabilities;
@@ -55,9 +71,8 @@ export function fitting(full: Estimate<number>, rate: Estimate<BytesPerSecond>, 
       hoped: { fitPages: most, fitPagesLifted: most, fitPagesFree: most, ...no },
     };
   }
-  const slicePages = ((full.high / ownShare(goal)) * goal.capabilities.tsliceMs) / 1000;
-  const direct = pagesThatSurelyFit(target, full.high, rate.low, goal);
-  const unlifted = pagesThatSurelyFit(target, full.high, rate.low, goal, ms(0));
+  const most = (liftMs: Ms | undefined, later: (dirty: Estimate<Pages>) => Estimate<Pages> = (dirty) => dirty): number =>
+    pagesThatSurelyFit(target, full, rate, goal, liftMs, (count) => later(gateReads(count)), caution);
   const hopedGoal: Goal = {
     ...goal,
     overheadMs: { ...goal.overheadMs, value: goal.overheadMs.low },
@@ -65,7 +80,12 @@ export function fitting(full: Estimate<number>, rate: Estimate<BytesPerSecond>, 
   };
   const hoped = pagesThatFit(target, full.low, rateHoped, hopedGoal);
   return {
-    sure: { fitPages: read(direct - slicePages), fitPagesLifted: read(direct), fitPagesFree: read(unlifted), stallPages },
+    sure: {
+      fitPages: most(undefined, (dirty) => afterSlice(dirty, full, goal)),
+      fitPagesLifted: most(undefined),
+      fitPagesFree: most(ms(0)),
+      stallPages,
+    },
     hoped: { fitPages: hoped, fitPagesLifted: hoped, fitPagesFree: hoped, stallPages: () => 0 },
   };
 }
@@ -74,8 +94,11 @@ export function fitting(full: Estimate<number>, rate: Estimate<BytesPerSecond>, 
 export function dirtyRange(guest: GuestView, shapes: Shapes, extraMs: number): Estimate<Pages> {
   const value = dirtyIn(guest, shapes.value);
   const high = dirtyIn(guest, shapes.high, extraMs);
-  if (guest.look === undefined) return between(pages(dirtyIn(guest, shapes.low)), pages(value), pages(high));
-  const read = guest.look.pages;
-  const low = read * (2 - GATE_READ) + 0.7 * Math.max(0, value - read);
-  return between(pages(low), pages(value), pages(read * GATE_READ + GATE_READ_PAGES + Math.max(0, high - read)));
+  if (guest.look === undefined) return between(pages(dirtyIn(guest, shapes.low)), pages(value), pages(value + UNSEEN * (high - value)));
+  const since = between(
+    0.7 * Math.max(0, value - guest.look.pages),
+    Math.max(0, value - guest.look.pages),
+    Math.max(0, high - guest.look.pages),
+  );
+  return plus<number>(gateReads(guest.look.pages), since) as Estimate<Pages>;
 }

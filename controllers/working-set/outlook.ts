@@ -34,6 +34,13 @@ import { floorPercent, ROUNDS_OPEN, slewOf, weightsOf } from './preferences.ts';
 const ERRORS_WIDE = 1.5;
 const ERROR_MIN = 0.02;
 /**
+ * A course has to fit with so many times the gate's own range to spare, and more of it where much is feared: what is planned comes out
+ * differently, and is denied if it does by more than the gate allows.
+ */
+const CAUTION = 1;
+const CAUTION_FEARED = 1;
+
+/**
  * How much of the ranges is feared, by the live rounds that are left (this one included). Early the rounds are long, throttling them costs
  * most, and much will be known better before it matters; in the last two nothing can be put right any more.
  */
@@ -126,7 +133,7 @@ export function outlook(
   const dirty = dirtyRange(guest, shapes, luckMs(speedIn(guest, track, goal), sinceLookMs, onTimeMs(guest, goal)));
   const fullRate = fullRates(shapes, Math.min(dirty.value, pagesThatFit(goal.targetDowntimeMs, 0, rate.value, goal)), goal);
   const rateHoped = bytesPerSecond(Math.max(rate.high, rateBest));
-  const fit = fitting(fullRate, rate, rateHoped, demandOf(guest, goal), goal);
+  const fit = fitting(fullRate, rate, rateHoped, demandOf(guest, goal), goal, CAUTION + CAUTION_FEARED * fear);
   const base = {
     deviceShare: guest.curve.deviceShare,
     floorSpeed: Math.min(1, floorPercent(goal) / demandOf(guest, goal)),

@@ -1,4 +1,4 @@
-import { between, type Estimate } from './estimate.ts';
+import { between, type Estimate, exactly, plus, times } from './estimate.ts';
 import type { Goal } from './goal.ts';
 import { type BytesPerSecond, type Ms, ms, type Pages, pages, sendTime } from './units.ts';
 
@@ -27,7 +27,7 @@ export function ownShare({ capCeilingPercent, domain }: Goal): number {
  *
  * `fullRate` is the rate at which the unthrottled guest dirties *new* pages (pages/s): between the lift of the cap and the moment it
  * stands it runs at full speed. A lift by a slow call takes effect late in it: at its end at best, after half of it at worst.
- * `liftMs`: 0 when no cap has to be lifted.
+ * `liftMs`: 0 when no cap has to be lifted. The range is that of independent errors.
  */
 export function predictDowntime(
   dirty: Estimate<Pages>,
@@ -36,14 +36,9 @@ export function predictDowntime(
   goal: Goal,
   liftMs: Ms = goal.capabilities.liftLatencyMs,
 ): Estimate<Ms> {
-  const { low, value, high } = suspendLatency(goal);
-  const { overheadMs } = goal;
   const last = predictLastPages(dirty, fullRate, goal, liftMs);
-  return between(
-    ms(low + sendTime(last.low, rate.high) + overheadMs.low),
-    ms(value + sendTime(last.value, rate.value) + overheadMs.value),
-    ms(high + sendTime(last.high, rate.low) + overheadMs.high),
-  );
+  const pageMs = between(sendTime(pages(1), rate.high), sendTime(pages(1), rate.value), sendTime(pages(1), rate.low));
+  return plus(suspendLatency(goal), times(last, pageMs), goal.overheadMs) as Estimate<Ms>;
 }
 
 /** The pages that are then sent while the guest stands: `dirty`, what it dirties until it stands, and what the suspend itself dirties. */
@@ -53,15 +48,21 @@ export function predictLastPages(
   goal: Goal,
   liftMs: Ms = goal.capabilities.liftLatencyMs,
 ): Estimate<Pages> {
-  const { low, value, high } = suspendLatency(goal);
-  const share = ownShare(goal);
-  const one = (d: number, full: number, runsMs: number, own: number): Pages =>
-    pages(Math.min(goal.domain.populatedPages, d + (full * runsMs) / 1000 + own));
-  return between(
-    one(dirty.low, fullRate.low, low, SUSPEND_PAGES_LOW),
-    one(dirty.value, fullRate.value, LIFT_LIKELY * liftMs + value, SUSPEND_PAGES),
-    one(dirty.high, fullRate.high / share, LIFT_WORST * liftMs + high, SUSPEND_PAGES_HIGH),
-  );
+  const latency = suspendLatency(goal);
+  const runsMs = between(latency.low, LIFT_LIKELY * liftMs + latency.value, LIFT_WORST * liftMs + latency.high);
+  const own = between(SUSPEND_PAGES_LOW, SUSPEND_PAGES, SUSPEND_PAGES_HIGH);
+  const { low, value, high } = plus<number>(dirty, dirtiedRunning(fullRate, runsMs, goal), own);
+  const most = goal.domain.populatedPages;
+  return between(pages(Math.min(most, low)), pages(Math.min(most, value)), pages(Math.min(most, high)));
+}
+
+/** New pages of a guest that runs freely for so long. */
+const dirtiedRunning = (fullRate: Estimate<number>, runsMs: Estimate<number>, goal: Goal): Estimate<number> =>
+  times({ ...fullRate, high: fullRate.high / ownShare(goal) }, between(runsMs.low / 1000, runsMs.value / 1000, runsMs.high / 1000));
+
+/** Dirty after the guest has run freely for a slice more. */
+export function afterSlice(dirty: Estimate<Pages>, fullRate: Estimate<number>, goal: Goal): Estimate<Pages> {
+  return plus<number>(dirty, dirtiedRunning(fullRate, exactly<number>(goal.capabilities.tsliceMs), goal)) as Estimate<Pages>;
 }
 
 /** From passing the suspend on until the guest stands: as learned, unless its owner's cap holds it back and every demand of it is full. */
@@ -80,21 +81,37 @@ export function pagesThatFit(target: Ms, fullRate: number, rate: BytesPerSecond,
   return pages(Math.max(0, sendable - (fullRate * (goal.capabilities.liftLatencyMs + latency)) / 1000 - SUSPEND_PAGES));
 }
 
+/** Steps of the search below: what it looks for is nearly linear in the pages. */
+const CHORDS = 4;
+
 /**
- * The most pages that may be dirty at the suspend request so that even the upper predicted downtime fits `target` (it errs on every side:
- * slowest rate, longest latency and overhead); 0 when not even none fits.
+ * The most pages that may be dirty at the suspend request so that even the upper predicted downtime fits `target`; 0 when not even none
+ * fits. `dirtyOf`: what a count stands for, as the gate will see it (its upper end no lower than the count). `caution`: how many times that
+ * range has to fit, 1 as the gate asks.
  */
 export function pagesThatSurelyFit(
   target: Ms,
-  fullRateHigh: number,
-  rateLow: BytesPerSecond,
+  fullRate: Estimate<number>,
+  rate: Estimate<BytesPerSecond>,
   goal: Goal,
   liftMs: Ms = goal.capabilities.liftLatencyMs,
+  dirtyOf: (count: Pages) => Estimate<Pages> = exactly,
+  caution = 1,
 ): Pages {
-  const share = ownShare(goal);
-  const latency = goal.suspendLatencyMs.high / share;
-  const left = target - latency - goal.overheadMs.high;
-  if (left <= 0) return pages(0);
-  const sendable = left / sendTime(pages(1), rateLow);
-  return pages(Math.max(0, sendable - ((fullRateHigh / share) * (LIFT_WORST * liftMs + latency)) / 1000 - SUSPEND_PAGES_HIGH));
+  const upper = (count: number): number => {
+    const { value, high } = predictDowntime(dirtyOf(pages(count)), fullRate, rate, goal, liftMs);
+    return value + caution * (high - value);
+  };
+  let low = 0;
+  let lowMs = upper(0);
+  if (lowMs > target) return pages(0);
+  const most = Math.min(goal.domain.populatedPages, (target - lowMs) / sendTime(pages(1), rate.value));
+  const mostMs = upper(most);
+  if (mostMs <= target) return pages(most);
+  // The range widens with the pages: a chord lies above, so that each step stays on the safe side.
+  for (let k = 0; k < CHORDS; k++) {
+    low += ((most - low) * (target - lowMs)) / (mostMs - lowMs);
+    lowMs = upper(low);
+  }
+  return pages(low);
 }

@@ -1,6 +1,6 @@
 import { capPercent } from './cap.ts';
 import { because, type Decision, type Forecast } from './decision.ts';
-import { ownShare, predictDowntime, predictLastPages } from './downtime.ts';
+import { afterSlice, predictDowntime, predictLastPages } from './downtime.ts';
 import { between, type Estimate, exactly } from './estimate.ts';
 import type { Goal } from './goal.ts';
 import { stallOf } from './stall.ts';
@@ -41,12 +41,19 @@ export function forecastNow(track: Track, goal: Goal): Forecast | undefined {
   return { downtimeMs, guestGapMs: ms(downtimeMs.high + stallMs) };
 }
 
-/** The longest stall that may directly precede the suspension: that of the cap in force, 0 without one that bites. */
+/**
+ * The longest stall that may directly precede the suspension: that of the cap in force, 0 without one that bites; and no longer than the
+ * guest can have been standing by now, where that was seen.
+ */
 export function lastStall(track: Track, goal: Goal): Ms {
   const ceiling = goal.capCeilingPercent;
   const percent = capPercent(track.cap, goal.domain.vcpus);
   if (percent >= ceiling) return ms(0);
-  return stallOf(percent, goal.domain.activeVcpus, goal.capabilities.scheduler, goal.capabilities.tsliceMs);
+  const longest = stallOf(percent, goal.domain.activeVcpus, goal.capabilities.scheduler, goal.capabilities.tsliceMs);
+  const { standing } = track;
+  if (standing === undefined) return longest;
+  const untilLiftedMs = track.atMs - standing.atMs + goal.capabilities.liftLatencyMs;
+  return ms(Math.min(longest, standing.atMostMs + untilLiftedMs));
 }
 
 /** A cap that does not bite need not be lifted. */
@@ -74,12 +81,7 @@ export function judge(
   stallMs: Ms,
   goal: Goal,
 ): Suspension {
-  const slice = goal.capabilities.tsliceMs / 1000;
-  const later = between(
-    pages(dirty.low + fullRate.low * slice),
-    pages(dirty.value + fullRate.value * slice),
-    pages(dirty.high + (fullRate.high / ownShare(goal)) * slice),
-  );
+  const later = afterSlice(dirty, fullRate, goal);
   const liftMs = liftNeeded(stallMs, goal);
   const downtimeMs = predictDowntime(dirty, fullRate, rate, goal, liftMs);
   const afterSliceMs = predictDowntime(later, fullRate, rate, goal, liftMs);

@@ -18,6 +18,7 @@ export * from './record.ts';
 export * from './rehearsal.ts';
 export { luckMs, type PlanModel, type PlanStart } from './round-ahead.ts';
 export * from './stall.ts';
+export * from './standing.ts';
 export * from './step.ts';
 export * from './stock.ts';
 export * from './summary.ts';

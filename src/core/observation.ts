@@ -45,6 +45,8 @@ export interface Sample {
   readonly dirtyPages?: Pages;
   /** CPU time the domain has used since its start, over all vCPUs. */
   readonly cpuTimeMs?: Ms;
+  /** How long any vCPU has been waiting for the CPU at most (parked under its cap, above all); see standing.ts. */
+  readonly standingMs?: Ms;
   readonly bytesSent?: Bytes;
 }
 
@@ -59,6 +61,8 @@ export interface PolicyQuery {
   readonly round: number;
   readonly dirtyPages?: Pages;
   readonly totalWritten: Pages;
+  /** As in a sample, where there is a peek. */
+  readonly standingMs?: Ms;
   readonly bytesSent: Bytes;
 }
 
@@ -69,6 +73,8 @@ export interface SuspendRequest {
   readonly round: number;
   readonly dirtyPages?: Pages;
   readonly cpuTimeMs?: Ms;
+  /** As in a sample. */
+  readonly standingMs?: Ms;
   readonly bytesSent: Bytes;
 }
 

@@ -36,6 +36,8 @@ export interface Track {
   /** The rate over a longer time, bytes/s, and its mean deviation from that (a share): what a transient goes back to. */
   readonly rateLong?: { readonly mean: number; readonly deviation: number; readonly overMs: number };
   readonly rateWindow?: RateWindow;
+  /** The last look at how long any vCPU had been waiting for the CPU at most. */
+  readonly standing?: { readonly atMs: Ms; readonly atMostMs: Ms };
   readonly suspendRequestedAtMs?: Ms;
   readonly suspendedAtMs?: Ms;
 }
@@ -84,7 +86,14 @@ export const currentRound = (track: Track): RoundTrack | undefined => track.roun
 /** Folds one observation into the track. */
 export function observe(track: Track, observation: Observation, goal: Goal): Track {
   const first = track.rounds.length === 0 && track.startedAtMs === 0;
-  const base: Track = { ...track, atMs: observation.atMs, ...(first ? { startedAtMs: observation.atMs } : {}) };
+  const base: Track = {
+    ...track,
+    atMs: observation.atMs,
+    ...(first ? { startedAtMs: observation.atMs } : {}),
+    ...('standingMs' in observation && observation.standingMs !== undefined
+      ? { standing: { atMs: observation.atMs, atMostMs: observation.standingMs } }
+      : {}),
+  };
   const sent = 'bytesSent' in observation && observation.bytesSent !== undefined ? observation.bytesSent : base.bytesSent;
   switch (observation.type) {
     case 'round-start': {

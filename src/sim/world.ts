@@ -2,6 +2,7 @@ import { type Cap, capFromXen, capToXen, sameCap } from '../core/cap.ts';
 import type { Decision } from '../core/decision.ts';
 import type { Capabilities, DomainFacts } from '../core/goal.ts';
 import type { Observation } from '../core/observation.ts';
+import { longestStanding, type Standing, standingAfter } from '../core/standing.ts';
 import { bytes, type Ms, ms, type Pages, pages, WIRE_BYTES_PER_PAGE } from '../core/units.ts';
 import type { Effect, Ending } from '../host.ts';
 import { capabilitiesOf, domainOf, fixedMs, p2mFramesOf, suspendPagesOf } from './facts.ts';
@@ -75,6 +76,7 @@ interface WorldState {
   awaiting: Observation | undefined;
   passAtMs: number | undefined;
   suspendedAtMs: number | undefined;
+  standing: Standing | undefined;
   standingAtLiftMs: number;
   ranBeforeSuspend: boolean;
   lastPages: number | undefined;
@@ -332,8 +334,16 @@ export class World {
     s.readAtMs = this.#atMs + this.scenario.host.roundOverheadMs;
     if (roundLimit !== undefined || s.last) return undefined;
     const query = { type: 'policy-query', atMs: this.atMs, when: 'after', round } as const;
-    const dirty = this.scenario.host.peek ? { dirtyPages: pages(this.#count(0)) } : {};
+    const dirty = this.scenario.host.peek ? { dirtyPages: pages(this.#count(0)), ...this.#standing() } : {};
     return { ...query, ...dirty, totalWritten: pages(s.framesWalked), bytesSent: this.#bytes() };
+  }
+
+  /** As the real host works it out, from what a look shows; the vCPUs of a simulated guest are parked together. */
+  #standing(): { readonly standingMs?: Ms } {
+    const reading = { cpuTimeMs: this.#guest.totals.runMs, running: this.#guest.standingMs() === 0, blocked: false };
+    this.#s.standing = standingAfter(this.#s.standing, [reading], this.#atMs);
+    const longest = longestStanding(this.#s.standing);
+    return longest === undefined ? {} : { standingMs: longest };
   }
 
   #clean(): Observation | undefined {
@@ -490,9 +500,9 @@ export class World {
     return Math.round(noisy) + excess;
   }
 
-  #look(): { readonly dirtyPages?: Pages; readonly cpuTimeMs?: Ms } {
+  #look(): { readonly dirtyPages?: Pages; readonly cpuTimeMs?: Ms; readonly standingMs?: Ms } {
     if (!this.scenario.host.peek) return {};
-    return { dirtyPages: pages(this.#count(0)), cpuTimeMs: ms(this.#guest.totals.cpuMs) };
+    return { dirtyPages: pages(this.#count(0)), cpuTimeMs: ms(this.#guest.totals.cpuMs), ...this.#standing() };
   }
 }
 
@@ -514,6 +524,7 @@ function freshState(scenario: NamedScenario): WorldState {
     awaiting: undefined,
     passAtMs: undefined,
     suspendedAtMs: undefined,
+    standing: undefined,
     standingAtLiftMs: 0,
     ranBeforeSuspend: false,
     lastPages: undefined,

@@ -46,6 +46,7 @@ const observation = z.discriminatedUnion('type', [
     round: count,
     dirtyPages: count.optional(),
     cpuTimeMs: count.optional(),
+    standingMs: count.optional(),
     bytesSent: count.optional(),
   }),
   z.object({
@@ -55,6 +56,7 @@ const observation = z.discriminatedUnion('type', [
     round: count,
     dirtyPages: count.optional(),
     totalWritten: count,
+    standingMs: count.optional(),
     bytesSent: count,
   }),
   z.object({
@@ -63,6 +65,7 @@ const observation = z.discriminatedUnion('type', [
     round: count,
     dirtyPages: count.optional(),
     cpuTimeMs: count.optional(),
+    standingMs: count.optional(),
     bytesSent: count,
   }),
   z.object({ type: z.literal('cap-changed'), ...at, cap, by: z.enum(['us', 'other']), latencyMs: number.optional() }),

@@ -2,12 +2,15 @@ import { readFileSync } from 'node:fs';
 import { type Cap, capFromXen, capToXen } from '../core/cap.ts';
 import { messageOf } from '../core/errors.ts';
 import type { SchedulerName } from '../core/goal.ts';
+import type { VcpuReading } from '../core/standing.ts';
 import { type Ms, ms, type Pages, pages } from '../core/units.ts';
 
 export interface CpuReading {
   /** CPU time used since the domain's start, over its online vCPUs. */
   readonly cpuTimeMs: Ms;
   readonly onlineVcpus: number;
+  /** Each vCPU, undefined where it is offline. */
+  readonly vcpus: readonly (VcpuReading | undefined)[];
 }
 
 /** Log-dirty mode: whether Xen notes which pages a domain writes. A migration turns it on at its start and off at its end. */
@@ -137,15 +140,18 @@ function bind(koffi: Koffi, library: string): Xenctrl {
   };
 }
 
-/** Sums xc_vcpuinfo_t (uint32 vcpu; uint8 online, blocked, running; uint64 cpu_time in ns at 8; uint32 cpu at 16) over the vCPUs. */
+/** Reads xc_vcpuinfo_t (uint32 vcpu; uint8 online, blocked, running; uint64 cpu_time in ns at 8; uint32 cpu at 16) of the vCPUs. */
 function readCpu(read: (vcpu: number, info: Buffer) => boolean, vcpusMax: number): CpuReading | undefined {
   let nanoseconds = 0n;
-  let onlineVcpus = 0;
+  const vcpus: (VcpuReading | undefined)[] = [];
   for (let vcpu = 0; vcpu < vcpusMax; vcpu++) {
     const info = Buffer.alloc(24);
     if (!read(vcpu, info)) return undefined;
-    if (info.readUInt8(4) !== 0) onlineVcpus++;
-    nanoseconds += info.readBigUInt64LE(8);
+    const used = info.readBigUInt64LE(8);
+    nanoseconds += used;
+    const online = info.readUInt8(4) !== 0;
+    const reading = { cpuTimeMs: Number(used) / 1e6, blocked: info.readUInt8(5) !== 0, running: info.readUInt8(6) !== 0 };
+    vcpus.push(online ? reading : undefined);
   }
-  return { cpuTimeMs: ms(Number(nanoseconds) / 1e6), onlineVcpus: Math.max(1, onlineVcpus) };
+  return { cpuTimeMs: ms(Number(nanoseconds) / 1e6), onlineVcpus: Math.max(1, vcpus.filter((vcpu) => vcpu !== undefined).length), vcpus };
 }

@@ -1,11 +1,14 @@
 import type { DomainFacts } from '../core/goal.ts';
 import type { Observation } from '../core/observation.ts';
+import { longestStanding, type Standing, standingAfter } from '../core/standing.ts';
 import { type Bytes, bytes, type Ms, type Pages, pages } from '../core/units.ts';
 import type { CpuReading } from './libxenctrl.ts';
 import type { RelayMessage } from './relay/protocol.ts';
 
 /** What a look at the domain showed, as libxenctrl tells it. */
 export interface Look {
+  /** When it was taken: the message that asked for it may have waited. */
+  readonly takenAtMs?: Ms;
   readonly dirtyPages?: Pages | undefined;
   readonly cpu?: CpuReading | undefined;
 }
@@ -37,6 +40,7 @@ export function relayReader(domain: DomainFacts, baseline: Pages | undefined): R
   let toSend = pages(0);
   let bytesSent = bytes(0);
   let passedOnAtMs: Ms | undefined;
+  let standing: Standing | undefined;
 
   const clamped = (count: number): Pages => pages(Math.min(domain.populatedPages, Math.max(0, count)));
 
@@ -51,11 +55,19 @@ export function relayReader(domain: DomainFacts, baseline: Pages | undefined): R
     return net;
   };
 
+  const standingIn = ({ cpu, takenAtMs }: Look): { readonly standingMs?: Ms } => {
+    if (cpu === undefined || takenAtMs === undefined) return {};
+    standing = standingAfter(standing, cpu.vcpus, takenAtMs);
+    const standingMs = longestStanding(standing);
+    return standingMs === undefined ? {} : { standingMs };
+  };
+
   const looked = (look: Look) => {
     const dirtyPages = dirtied(look.dirtyPages);
     return {
       ...(dirtyPages === undefined ? {} : { dirtyPages }),
       ...(look.cpu === undefined ? {} : { cpuTimeMs: look.cpu.cpuTimeMs }),
+      ...standingIn(look),
     };
   };
 
@@ -80,7 +92,8 @@ export function relayReader(domain: DomainFacts, baseline: Pages | undefined): R
         const { when, totalWritten } = message;
         const before = message.dirtyPages;
         const known = before === undefined ? undefined : countOf(message.round, before);
-        const dirtyPages = known ?? (when === 'after' ? dirtied(look().dirtyPages) : undefined);
+        const seen = known === undefined && when === 'after' ? look() : undefined;
+        const dirtyPages = known ?? dirtied(seen?.dirtyPages);
         return {
           type: 'policy-query',
           atMs,
@@ -89,6 +102,7 @@ export function relayReader(domain: DomainFacts, baseline: Pages | undefined): R
           totalWritten,
           bytesSent,
           ...(dirtyPages === undefined ? {} : { dirtyPages }),
+          ...(seen === undefined ? {} : standingIn(seen)),
         };
       }
       case 'suspend-request':

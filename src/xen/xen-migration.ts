@@ -85,7 +85,11 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
   });
   let learnedSample: PairSample | undefined;
 
-  const look = (): Look => ({ dirtyPages: xenctrl?.dirtyPages(domain.domid), cpu: xenctrl?.cpu(domain.domid, domain.vcpus) });
+  const look = (): Look => ({
+    takenAtMs: monotonicMs(),
+    dirtyPages: xenctrl?.dirtyPages(domain.domid),
+    cpu: xenctrl?.cpu(domain.domid, domain.vcpus),
+  });
   let latestAtMs = ms(0);
   const emit = (reported: Observation | undefined): void => {
     if (reported === undefined) return;

@@ -184,7 +184,9 @@ export class SimXen {
         const guest = running(domid);
         if (guest === undefined || this.trouble.peek === 'fails') return undefined;
         const cpuTimeMs = this.trouble.peek === 'lies' ? this.#rng.between(0, 1e9) : guest.cpuMs(this.#time.nowMs);
-        return { cpuTimeMs: ms(cpuTimeMs), onlineVcpus: guest.kind.vcpus };
+        const { vcpus } = guest.kind;
+        const reading = { cpuTimeMs: cpuTimeMs / vcpus, running: false, blocked: false };
+        return { cpuTimeMs: ms(cpuTimeMs), onlineVcpus: vcpus, vcpus: Array.from({ length: vcpus }, () => reading) };
       },
       getCap: (domid, scheduler): Cap | undefined => {
         const domain = this.domain(domid);

@@ -50,7 +50,7 @@ describe('observations from a relay', () => {
   it('carry a look with the suspend request, and none after it', () => {
     const reader = relayReader(facts(), undefined);
     reader.read(start(4, 400), nothing);
-    expect(reader.read(request, () => ({ ...dirty(321), cpu: { cpuTimeMs: ms(77), onlineVcpus: 1 } }))).toMatchObject({
+    expect(reader.read(request, () => ({ ...dirty(321), cpu: { cpuTimeMs: ms(77), onlineVcpus: 1, vcpus: [] } }))).toMatchObject({
       type: 'suspend-request',
       dirtyPages: 321,
       cpuTimeMs: 77,

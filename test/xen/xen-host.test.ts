@@ -657,7 +657,7 @@ describe('a migration on this host', () => {
         count += 10;
         return pages(count);
       },
-      cpu: () => ({ cpuTimeMs: ms(count), onlineVcpus: 1 }),
+      cpu: () => ({ cpuTimeMs: ms(count), onlineVcpus: 1, vcpus: [] }),
       getCap: () => capFromXen(fake.domain().cap),
       setCap: (_d, _s, cap) => {
         fake.domain().cap = capToXen(cap);
