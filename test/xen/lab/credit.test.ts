@@ -5,6 +5,13 @@ import { onRealXen } from './suite.ts';
 const capsSet = (run: Migrated): readonly number[] =>
   observationsOf(run).flatMap((o) => (o.type === 'cap-changed' && o.by === 'us' && o.cap.kind === 'capped' ? [o.cap.percent] : []));
 
+/** At which share of the looks the guest was not seen to run, or to have nothing to do. */
+function standingShare(run: Migrated): number {
+  const seen = observationsOf(run).flatMap((o) => ('standingMs' in o && o.standingMs !== undefined ? [o.standingMs] : []));
+  expect(seen.length, run.stderr).toBeGreaterThan(0);
+  return seen.filter((ms) => ms > 0).length / seen.length;
+}
+
 onRealXen('credit1', (lab) => {
   const gaps = async (name: string): Promise<readonly number[]> => gapsOf(await lab.console(name, true));
 
@@ -37,6 +44,9 @@ onRealXen('credit1', (lab) => {
     expect(capsSet(ours).length).toBeGreaterThan(0);
     expect(Math.min(...capsSet(ours))).toBeGreaterThanOrEqual(14);
     expect(gap - idleGap).toBeLessThanOrEqual((stockGap - idleGap) / 2);
+    const [free, throttled] = [standingShare(stock), standingShare(ours)];
+    console.info(`standing at a look: ${(100 * free).toFixed(0)} % of them under stock, ${(100 * throttled).toFixed(0)} % under xthrottle`);
+    expect(throttled).toBeGreaterThan(free);
     expect((await lab.domains())['vm1']?.cap).toBe(0);
     await lab.must('xl destroy vm1');
   });
