@@ -7,6 +7,7 @@ interface Arguments {
   readonly all: boolean;
   readonly 'log-dirty': boolean;
   readonly half: boolean;
+  readonly resume: boolean;
   readonly json: boolean;
   readonly textfile?: string | undefined;
 }
@@ -29,6 +30,11 @@ export const restoreCommand = (exit: Exit): CommandModule<object, Arguments> => 
         default: false,
         describe: 'destroy DOMAIN--incoming too, the half that a lost migration left here; never one that runs or is being received',
       })
+      .option('resume', {
+        type: 'boolean',
+        default: false,
+        describe: 'resume DOMAIN too, which a lost migration left suspended here; only if it does not run at the destination',
+      })
       .option('textfile', {
         type: 'string',
         requiresArg: true,
@@ -37,9 +43,9 @@ export const restoreCommand = (exit: Exit): CommandModule<object, Arguments> => 
       .option('json', { type: 'boolean', default: false, describe: 'one JSON object a line' })) as unknown as (
     args: Argv,
   ) => Argv<Arguments>,
-  handler: async ({ domain, all, json, textfile, 'log-dirty': logDirty, half }) => {
-    if ((logDirty || half) && domain === undefined) {
-      const option = logDirty ? '--log-dirty' : '--half';
+  handler: async ({ domain, all, json, textfile, 'log-dirty': logDirty, half, resume }) => {
+    if ((logDirty || half || resume) && domain === undefined) {
+      const option = logDirty ? '--log-dirty' : half ? '--half' : '--resume';
       throw new XthrottleError('usage', `${option} needs a domain`, { hint: `xthrottle restore DOMAIN ${option}` });
     }
     const [{ isLeft, restoreLeftovers, restoreLogDirtyOf }, { createXl }] = await Promise.all([
@@ -50,6 +56,7 @@ export const restoreCommand = (exit: Exit): CommandModule<object, Arguments> => 
     const left = await restoreLeftovers({ xl, all, ...(domain === undefined ? {} : { domain }) });
     const outcomes = [...left];
     if (domain !== undefined && logDirty) outcomes.push(await restoreLogDirtyOf(domain, xl));
+    if (domain !== undefined && resume) outcomes.push(await (await import('../xen/resume.ts')).resumeNamed(domain, xl));
     if (domain !== undefined && half) outcomes.push(await (await import('../xen/half.ts')).destroyHalf(domain, xl));
     for (const outcome of outcomes) {
       process.stdout.write(

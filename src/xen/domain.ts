@@ -79,6 +79,9 @@ export async function isSuspended(xl: RunXl, domid: number, uuid: string): Promi
   return row?.state.includes('s') === true;
 }
 
+/** Whether a row says that the domain was suspended, by a migration or a save: shut down for that reason and no other (`---ss-`). */
+export const isSuspendedRow = ({ state }: Pick<DomainRow, 'state'>): boolean => state[4] === 's';
+
 /**
  * The domain that `wanted` means: a domid, a name or a UUID. The name is compared here and never given to xl, so it may hold anything.
  * Throws XthrottleError('noDomain').
@@ -95,7 +98,7 @@ export function findDomain(domains: readonly DomainConfig[], wanted: string): Do
 
 /** Suffixes that xl gives the two halves of a migration. */
 export const INCOMING = '--incoming';
-const AWAY = '--migratedaway';
+export const AWAY = '--migratedaway';
 
 /** Refuses what cannot be migrated now. Throws XthrottleError('noDomain') with what to do; nothing was changed. */
 export function assertMigratable(domain: DomainConfig, domains: readonly DomainConfig[]): void {

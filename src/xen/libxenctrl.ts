@@ -4,6 +4,7 @@ import { messageOf } from '../core/errors.ts';
 import type { SchedulerName } from '../core/goal.ts';
 import type { VcpuReading } from '../core/standing.ts';
 import { type Ms, ms, type Pages, pages } from '../core/units.ts';
+import { type ResumeCall, resumeCall } from './resume-call.ts';
 
 export interface CpuReading {
   /** CPU time used since the domain's start, over its online vCPUs. */
@@ -38,6 +39,8 @@ export interface Xenctrl {
   /** The hypervisor does not check a credit1 cap's range: callers do. The weight is left as it is. */
   setCap(domid: number, scheduler: SchedulerName, cap: Cap): boolean;
   readonly logDirty?: LogDirty;
+  /** Lets a suspended domain without a device model go on, as xl does; the caller has made sure that it runs nowhere else. */
+  resume?(domid: number): ResumeCall;
   close(): void;
 }
 
@@ -132,6 +135,14 @@ function bind(koffi: Koffi, library: string): Xenctrl {
         return errno === EINVAL ? 'refused' : { errno };
       },
       disable: (domid) => !closed && Number(logdirty(xch, domid, SHADOW_OP_OFF, null, 0, 0, null)) >= 0,
+    },
+    resume(domid) {
+      if (closed) return { reason: `${library} is closed` };
+      try {
+        return resumeCall(koffi, library.replace('xenctrl', 'xenguest'), xch, domid);
+      } catch (error) {
+        return { reason: messageOf(error).split('\n')[0] ?? 'a library is missing' };
+      }
     },
     close() {
       if (!closed) close(xch);

@@ -23,7 +23,7 @@ import { printable, type RunXl, xlOutput } from './xl-errors.ts';
 export type RestoreVerdict =
   /** Put back and read back. */
   | 'restored'
-  /** It had its own value already. */
+  /** It had its own value already; a guest was not suspended. */
   | 'already'
   /** No domain of that UUID is here: migrated away, or ended. */
   | 'gone'
@@ -38,7 +38,7 @@ export type RestoreVerdict =
   | 'corrupt';
 
 export interface RestoreOutcome {
-  readonly kind: 'cap' | 'tslice' | 'balloon' | 'logdirty' | 'half' | 'file';
+  readonly kind: 'cap' | 'tslice' | 'balloon' | 'logdirty' | 'half' | 'resume' | 'file';
   /** The domain's name, the cpupool or the file, printable. */
   readonly what: string;
   readonly uuid?: string;

@@ -112,6 +112,19 @@ describe('probe', () => {
   it('restore --log-dirty needs a domain', async () => {
     expect((await cli.run(['restore', '--log-dirty'], environment())).code).toBe(2);
     expect((await cli.run(['restore', '--half'], environment())).code).toBe(2);
+    expect((await cli.run(['restore', '--resume'], environment())).code).toBe(2);
+  });
+  it('restore --resume says what it finds, and what is in its way', async () => {
+    const withXl = environment({ XTHROTTLE_XL: STAND_IN_XL, STAND_IN: host.folder });
+    const runs = await cli.run(['restore', 'vm1', '--resume'], withXl);
+    expect(runs).toMatchObject({ code: 0, stdout: expect.stringContaining('vm1: it is not suspended') });
+    host.update((state) => {
+      for (const domain of state.domains) if (domain.domid === 24) domain.state = '---ss-';
+    });
+    const standing = await cli.run(['restore', '24', '--resume', '--json'], withXl);
+    // No Xen here.
+    expect(JSON.parse(standing.stdout)).toMatchObject({ kind: 'resume', verdict: 'failed', hint: expect.stringContaining('--resume') });
+    expect(standing.code).toBe(9);
   });
   it('restore --half destroys the half that never ran, and nothing else', async () => {
     const withXl = environment({ XTHROTTLE_XL: STAND_IN_XL, STAND_IN: host.folder });
