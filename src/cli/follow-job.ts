@@ -7,8 +7,9 @@ import { isSuspended, listDomains } from '../xen/domain.ts';
 import type { MigrateJob } from '../xen/migrate-job.ts';
 import { learnPair, loadPair } from '../xen/pair-store.ts';
 import { restoreLogDirtyOf } from '../xen/restore.ts';
+import { lookAfter } from '../xen/stranded.ts';
 import type { XenMigration } from '../xen/xen-migration.ts';
-import type { RunXl } from '../xen/xl-errors.ts';
+import { printable, type RunXl } from '../xen/xl-errors.ts';
 import { clearUp } from './aftermath.ts';
 import { exitCodeOf } from './exit-code.ts';
 import type { loadController } from './load-controller.ts';
@@ -32,7 +33,7 @@ export interface Followed {
   readonly job: MigrateJob;
   readonly telemetry: Telemetry;
   readonly xl: RunXl;
-  readonly facts: Pick<DomainFacts, 'domid' | 'uuid'>;
+  readonly facts: Pick<DomainFacts, 'domid' | 'uuid' | 'name'>;
 }
 
 export interface FollowedTo {
@@ -93,13 +94,18 @@ async function withoutMigration({ destination, job, signals, output, xl, facts }
     else await job.terminate();
   }
   const result = await job.done;
-  if (signal !== undefined && !result.migrated) {
+  const mayYetSuspend = result.signal !== undefined && signal === undefined;
+  const stranded = result.migrated
+    ? undefined
+    : await lookAfter(facts, xl, { isOurs: true, mayRunThere: job.mayRunThere(), mayYetSuspend });
+  if (stranded !== undefined) output.say(`${printable(facts.name)}: ${stranded.text}`, stranded.resumed ? 'warning' : 'error');
+  if (signal !== undefined && !result.migrated && stranded?.resumed !== false) {
     return say(EXIT_CODES[signal].code, 'ended before the first round; the guest runs on here, its cap was not touched');
   }
   if (!result.migrated) {
     await clearUp({ result, destination, output });
-    const why = result.reason ?? `exit code ${result.exitCode ?? result.signal}`;
-    return say(EXIT_CODES.migrationFailed.code, `xl migrate failed before the first round: ${why}`, 'error');
+    const why = [result.reason ?? `exit code ${result.exitCode ?? result.signal}`, ...(stranded === undefined ? [] : [stranded.text])];
+    return say(EXIT_CODES.migrationFailed.code, `xl migrate failed before the first round: ${why.join('; ')}`, 'error');
   }
   const unwatched = 'migrated, but not under control: xl did not use our save helper (LIBXL_SAVE_HELPER); the target was not watched';
   return say(EXIT_CODES.missed.code, unwatched, 'error');

@@ -26,6 +26,7 @@ const PHRASES: readonly (readonly [HandOverStep, string])[] = [
   ['failed-resuming', 'Migration failed, resuming at sender.'],
   ['failed', 'Migration failed,'],
 ];
+const PERMITTED: readonly HandOverStep[] = ['permission-given', 'permission-got', 'domain-started', 'target-reports-success', 'success'];
 const PHRASE_LENGTH_MAX = Math.max(...PHRASES.map(([, phrase]) => phrase.length));
 /** Of stderr as a whole: its beginning and its end, where the causes and the result are. */
 const KEPT_CHARS = 32_768;
@@ -37,6 +38,11 @@ export interface HandOver {
   /** The steps that this chunk completed, in the order of their text. */
   push(chunk: string): readonly HandOverStep[];
   readonly seen: ReadonlySet<HandOverStep>;
+  /**
+   * Whether the receiver may have started the guest: it does so only after xl's permission, which xl announces before it gives it
+   * (xl_migrate.c). False is certain once xl has ended and all of its stderr was read.
+   */
+  mayRunThere(): boolean;
   /**
    * Whether the receiving half (NAME--incoming) was left at the destination by an earlier migration, or may have been by this one:
    * with it there, every further migration of the domain fails.
@@ -68,6 +74,7 @@ export function handOver(): HandOver {
       for (const { step } of found) seen.add(step);
       return found.map(({ step }) => step);
     },
+    mayRunThere: () => PERMITTED.some((step) => seen.has(step)),
     half() {
       if (seen.has('success')) return undefined;
       return HALF_THERE.test(text) ? 'there' : RECEIVER_LOST.test(text) ? 'maybe' : undefined;

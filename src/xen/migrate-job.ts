@@ -45,6 +45,8 @@ export interface MigrateJob {
   readonly steps$: Observable<{ readonly step: HandOverStep; readonly atMs: Ms }>;
   /** The guest is all sent: from here on only xl can start it there, or resume it here. */
   handsOver(): boolean;
+  /** xl has let the receiver start the guest, or is about to: once it has ended, all that it said is known here. */
+  mayRunThere(): boolean;
   /** The cap that the domain has at the destination, in Xen's number; undefined when that cannot be asked. Once it has migrated. */
   capThere?(uuid: string): Promise<number | undefined>;
   /** Settles when xl has ended; rejects only when it could not be started. */
@@ -146,6 +148,7 @@ export function startMigrateJob(options: MigrateJobOptions): MigrateJob {
     done,
     capThere: (uuid) => capAtDestination(destination, options.xlOptions ?? [], uuid),
     handsOver: () => reader.seen.has('transfer-complete'),
+    mayRunThere: () => reader.mayRunThere(),
     async terminate(graceMs = TERM_GRACE_MS) {
       killGroup(child.pid, 'SIGTERM');
       const timer = setTimeout(() => killGroup(child.pid), graceMs);

@@ -3,6 +3,7 @@ import type { Ending } from '../host.ts';
 import type { MigrateJob } from './migrate-job.ts';
 import type { PairSample } from './pair-store.ts';
 import type { RelayMessage } from './relay/protocol.ts';
+import type { Stranded, StrandedOptions } from './stranded.ts';
 
 /** xentoollog's level of an error. */
 const MESSAGE_ERROR_LEVEL = 8;
@@ -14,6 +15,8 @@ export interface EndingOptions {
   readonly answers: boolean;
   /** Whether the domain has left this host; asked after a save that ended well without a job to tell. */
   readonly hasLeft: () => Promise<boolean | undefined>;
+  /** Resumes a guest that was left suspended, or tells; asked after a migration that failed with the guest suspended, or perhaps. */
+  readonly lookAfter: (how: Pick<StrandedOptions, 'isOurs' | 'mayRunThere' | 'mayYetSuspend'>) => Promise<Stranded | undefined>;
 }
 
 export type EndingReader = ReturnType<typeof endingReader>;
@@ -36,11 +39,21 @@ export function endingReader(options: EndingOptions) {
     const downtime = result.startedAtMs === undefined || passedOnAtMs === undefined ? undefined : ms(result.startedAtMs - passedOnAtMs);
     if (result.migrated)
       return { result: 'migrated', ...(downtime === undefined ? relayDowntime() : { downtimeMs: downtime, downtimeSource: 'handover' }) };
-    return {
+    const ending: Ending = {
       result: saved && (result.startedAtMs !== undefined || result.signal !== undefined) ? 'unknown' : 'stayed',
       reason: why ?? besides(lost, result.reason ?? firstError) ?? 'xl migrate failed',
       ...ours(),
     };
+    return lookedAfter(ending, { isOurs: true, mayRunThere: job.mayRunThere(), mayYetSuspend: result.signal !== undefined && !saved });
+  };
+  /** What became of the guest is part of how it ended. */
+  const lookedAfter = async (ending: Ending, how: Parameters<EndingOptions['lookAfter']>[0]): Promise<Ending> => {
+    const neverAsked = closed && !saved && passedOnAtMs === undefined;
+    const stranded = neverAsked ? undefined : await options.lookAfter(how);
+    if (stranded === undefined) return ending;
+    const { abortedByUs: _, ...rest } = ending;
+    const reason = `${ending.reason ?? 'it failed'}; ${stranded.text}`;
+    return stranded.resumed ? { ...ending, result: 'stayed', reason } : { ...rest, result: 'unknown', reason };
   };
   const ours = (): Partial<Ending> => (why === undefined ? {} : { abortedByUs: true });
   const relayDowntime = (): Partial<Ending> =>
@@ -48,13 +61,16 @@ export function endingReader(options: EndingOptions) {
       ? {}
       : { downtimeMs: ms(completedAtMs - passedOnAtMs), downtimeSource: 'relay' };
   const fromRelay = async (): Promise<Ending> => {
-    if (!closed) return { result: 'unknown', reason: 'the relay was lost' };
-    if (!saved) return { result: 'stayed', reason: why ?? besides(lost, firstError) ?? 'the save failed', ...ours() };
+    const how = { isOurs: false, mayRunThere: !closed || saved, mayYetSuspend: !saved && passedOnAtMs !== undefined };
+    if (!closed) return lookedAfter({ result: 'unknown', reason: 'the relay was lost' }, how);
+    if (!saved) return lookedAfter({ result: 'stayed', reason: why ?? besides(lost, firstError) ?? 'the save failed', ...ours() }, how);
     const left = await options.hasLeft();
     if (left === true) return { result: 'migrated', ...relayDowntime() };
-    return left === false
-      ? { result: 'stayed', reason: 'the save was complete, but the domain is still here: the hand-over failed' }
-      : { result: 'unknown', reason: 'the save was complete; whether the domain has left could not be read' };
+    const ending: Ending =
+      left === false
+        ? { result: 'stayed', reason: 'the save was complete, but the domain is still here: the hand-over failed' }
+        : { result: 'unknown', reason: 'the save was complete; whether the domain has left could not be read' };
+    return lookedAfter(ending, how);
   };
   return {
     get suspendLatencyMs(): Ms | undefined {

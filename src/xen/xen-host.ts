@@ -18,6 +18,8 @@ import { reborn } from './reborn.ts';
 import { watchReceiver } from './receiver-watch.ts';
 import { listen, type RelayServer, type RelaySession } from './relay/server.ts';
 import { type RestoreOptions, type RestoreOutcome, restoreLeftovers } from './restore.ts';
+import { RESUME_SYSTEM, type ResumeSystem } from './resume.ts';
+import { lookAfter } from './stranded.ts';
 import { ownTslice, type TsliceHold, type TsliceKeeper, tsliceKeeper } from './tslice.ts';
 import { type CapChange, createXenMigration, type XenMigration } from './xen-migration.ts';
 import { printable, type RunXl, xlOutput } from './xl-errors.ts';
@@ -56,6 +58,8 @@ export interface HostSystem {
   startGuard(options: GuardOptions): ReturnType<typeof startGuard>;
   /** Of the migration of this relay. */
   watchReceiver(relayPid: number, onLost: () => void): { stop(): void };
+  /** For a guest that a lost migration left suspended. */
+  readonly resume: ResumeSystem;
 }
 
 export interface XenHost extends Host {
@@ -89,6 +93,7 @@ export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
     listen,
     startGuard,
     watchReceiver,
+    resume: RESUME_SYSTEM,
     ...options.system,
   };
   const restored = options.observe === true ? [] : await restoreLeftovers({ xl: options.xl, directory, ...disk(system) });
@@ -96,6 +101,7 @@ export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
   const journal = createJournal(directory, system.fs, system.owner, system.lives);
   const guards = guardKeeper(directory, options, system);
   const steered = new Map<string, CapSteering>();
+  const closing = new AbortController();
   const tslices = tsliceKeeper({ xl: options.xl, journal, guarded: guards.ensure, place: disk(system), owner: system.owner });
   const wraps = new Map<number | 'any', Wrapped>();
   const open = async (session: RelaySession): Promise<readonly XenMigration[]> => {
@@ -109,6 +115,7 @@ export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
         wrapped: wraps.get(session.hello.domid) ?? wraps.get('any'),
         steered,
         tslices,
+        closing: closing.signal,
       });
       return migration === undefined ? [] : [migration];
     } catch (error) {
@@ -141,6 +148,7 @@ export async function openXenHost(options: XenHostOptions): Promise<XenHost> {
     adopt,
     guarded: guards.ensure,
     async close() {
+      closing.abort();
       await server.close();
       await guards.dismiss();
     },
@@ -170,6 +178,7 @@ interface Context {
   /** By UUID: whose cap may still be one of ours. */
   readonly steered: Map<string, CapSteering>;
   readonly tslices: TsliceKeeper;
+  readonly closing: AbortSignal;
 }
 
 async function openMigration(session: RelaySession, context: Context): Promise<XenMigration | undefined> {
@@ -214,6 +223,7 @@ async function openMigration(session: RelaySession, context: Context): Promise<X
     suspendTimeoutMs: options.suspendTimeoutMs,
     watchReceiver: (onLost) => context.system.watchReceiver(session.hello.relayPid, onLost),
     hasLeft: () => hasLeft(options.xl, domid, facts.uuid),
+    lookAfter: (how) => lookAfter(facts, options.xl, { ...how, system: context.system.resume, signal: context.closing }),
     onCapChanged: (listener) => listeners.add(listener),
   });
 }

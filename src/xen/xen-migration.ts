@@ -73,7 +73,12 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
   const { session, domain, capabilities, steering, xenctrl } = options;
   const observations = handoff<Observation>(WAITING_MAX);
   const reader = relayReader(domain, options.staleDirtyPages);
-  const ending = endingReader({ ...options, answers: steering !== undefined });
+  const lookAfter: EndingOptions['lookAfter'] = async (how) => {
+    const stranded = await options.lookAfter(how);
+    if (stranded !== undefined) options.note?.(stranded.resumed ? 'warning' : 'error', `${printable(domain.name)}: ${stranded.text}`);
+    return stranded;
+  };
+  const ending = endingReader({ ...options, lookAfter, answers: steering !== undefined });
   /** What is waiting for an answer, by the observation that told of it. */
   const questions = new WeakMap<Observation, number>();
   // For the transfer rate alone, which does not depend on what is asked for.

@@ -35,6 +35,14 @@ describe('xthrottle migrate, when xl ends without its save helper having reached
     expect(stderr).toContain('no such host');
     expect(code).toBe(EXIT_CODES.migrationFailed.code);
   });
+  it('and the guest stands: that it does is said, with the command', async () => {
+    host.update((state) => {
+      for (const domain of state.domains) if (domain.domid === 24) domain.state = '---ss-';
+    });
+    const { code, stderr } = await migrate('fail');
+    expect(stderr).toMatch(/vm1: THE GUEST STANDS SUSPENDED HERE.*xthrottle restore 24 --resume/);
+    expect(code).toBe(EXIT_CODES.migrationFailed.code);
+  });
   it('says that nobody watched the target, also while something of ssh outlives xl', async () => {
     const { code, stderr } = await migrate('orphan');
     expect(stderr).toContain('not under control');

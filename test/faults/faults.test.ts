@@ -108,6 +108,25 @@ const BROKEN: readonly (readonly [string, readonly FaultKind[], RegExp, NonNulla
       Object.defineProperty(guest, 'suspended', { get: () => true, set: () => undefined });
     },
   ],
+  [
+    'a resume that resumes nothing',
+    ['xl migrate killed'],
+    /left suspended, and could have been resumed/,
+    ({ xen }) => {
+      const library = xen.xenctrl.bind(xen);
+      xen.xenctrl = (by) => ({ ...library(by), resume: () => 'resumed' });
+    },
+  ],
+  [
+    'a guest left suspended of which nothing is said',
+    ['xl migrate killed'],
+    /left suspended, and nothing said so/,
+    ({ xen }, { notes }) => {
+      const library = xen.xenctrl.bind(xen);
+      xen.xenctrl = (by) => ({ ...library(by), resume: () => 'resumed' });
+      notes.push = () => 0;
+    },
+  ],
 ];
 
 describe('the oracle notices', () => {

@@ -16,6 +16,8 @@ export class SimGuest {
   suspended = false;
   /** Where it runs (or stands). */
   place: 'here' | 'there' | 'nowhere' = 'here';
+  /** Resumed here while it ran there. */
+  runsTwice = false;
   /** Read by the hypervisor, in Xen's number. */
   readonly #cap: () => number;
   #atMs = 0;

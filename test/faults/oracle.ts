@@ -141,11 +141,23 @@ export function capIsBackOrReported(
   return reported ? { lost: true, violations: [] } : { lost: true, violations: [`${left}, and nothing said so`] };
 }
 
-/** The guest runs exactly once, unless somebody else took it away. */
-export function guestRuns(world: World): { readonly lost: boolean; readonly violations: string[] } {
+/** The guest runs exactly once, unless somebody else took it away. `lost`: it stands, and nobody was left who could resume it. */
+export function guestRuns(world: World, xthrottle: SimXthrottle): { readonly lost: boolean; readonly violations: string[] } {
   const { migration, guest } = world;
-  if (migration?.endedStanding === true) return { lost: true, violations: ['xl was ended by us while the guest stood'] };
-  if (!guest.suspended) return { lost: false, violations: [] };
-  // Without xl nobody resumes it, on stock Xen just as well.
-  return migration?.result === 'killed' ? { lost: true, violations: [] } : { lost: true, violations: ['the guest was left suspended'] };
+  const violated = (text: string) => ({ lost: guest.suspended, violations: [text] });
+  if (guest.runsTwice) return violated('the guest was resumed here, and runs there');
+  if (migration?.endedStanding === true) return violated('xl was ended by us while the guest stood');
+  const leftHere = guest.place === 'there' && world.xen.byUuid(UUID) !== undefined;
+  if (!guest.suspended && !leftHere) return { lost: false, violations: [] };
+  const permitted = migration?.mayRunThere === true;
+  // xl that fails by itself resumes it, until it has let it start there.
+  if (migration?.result !== 'killed' && !permitted) return violated('the guest was left suspended');
+  const isOurs = world.setting.mode === 'migrate';
+  // A sidecar that was told to end has let go of it.
+  const saw = xthrottle.closed && xthrottle.failure === undefined && (isOurs || xthrottle.summaries.some((s) => s.outcome !== 'released'));
+  if (!saw) return { lost: guest.suspended, violations: [] };
+  if (!xthrottle.notes.some((text) => text.includes('--resume'))) return violated('the guest was left suspended, and nothing said so');
+  const hindered = world.xen.troubled > 0 || world.slowed;
+  if (isOurs && !permitted && !hindered) return violated('the guest was left suspended, and could have been resumed');
+  return { lost: guest.suspended, violations: [] };
 }

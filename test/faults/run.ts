@@ -67,14 +67,16 @@ export async function simulate(seed: number, options: RunOptions = {}): Promise<
   const scene = { world, xthrottle, rng: rng.fork(9), rival: undefined as SimXthrottle | undefined };
   const fired = arm(faults, scene);
   violations.push(...(await migrateOnce(world, xthrottle)));
-  const all = [xthrottle, ...(scene.rival === undefined ? [] : [scene.rival])];
-  const guards = () => all.every((x) => x.guard?.alive !== true && (x.closed || !x.process.alive));
+  // Asked for anew: the other one may come when the migration is over.
+  const everyone = () => [xthrottle, ...(scene.rival === undefined ? [] : [scene.rival])];
+  const guards = () => everyone().every((x) => x.guard?.alive !== true && (x.closed || !x.process.alive));
   await world.time.run(world.time.nowMs + GUARD_MS_MAX, guards);
   if (!guards()) violations.push('a guard or an xthrottle never ended');
   await world.time.run(world.time.nowMs + QUIET_MS, () => false);
+  const all = everyone();
   const suspension = suspensionOf(world, xthrottle);
   const cap = capIsBackOrReported(world, all);
-  const guest = guestRuns(world);
+  const guest = guestRuns(world, xthrottle);
   violations.push(...suspension.violations, ...cap.violations, ...guest.violations);
   heal(world);
   violations.push(...(await nextStart(world)), ...capsWithinBounds(world, all), ...handsOff(world, xthrottle));

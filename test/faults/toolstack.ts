@@ -75,6 +75,11 @@ export class SimMigration {
     this.xl.start(() => this.#begin(), SPAWN_MS);
   }
 
+  /** xl had given its permission to start. */
+  get mayRunThere(): boolean {
+    return this.#reader.mayRunThere();
+  }
+
   get over(): boolean {
     return this.result !== undefined;
   }
@@ -255,7 +260,9 @@ export class SimMigration {
     this.onSuspendHeard();
     this.#in.reached('suspend-heard');
     const speed = guest.speed;
-    time.after(SUSPEND_MS / Math.max(0.01, speed), this.xl, () => {
+    // The guest suspends itself, whatever becomes of the xl that asked for it; one that fails takes its request back.
+    time.after(SUSPEND_MS / Math.max(0.01, speed), undefined, () => {
+      if (this.result === 'failed') return;
       if (!this.#isThere()) {
         this.#answer(0);
         return;
@@ -264,7 +271,7 @@ export class SimMigration {
       guest.suspended = true;
       this.suspendedAtMs = time.nowMs;
       this.#in.reached('suspended');
-      this.#answer(1);
+      if (this.xl.alive) this.#answer(1);
     });
   }
 
@@ -294,7 +301,14 @@ export class SimMigration {
     const { time, guest, xen, domid, uuid } = this.#in;
     this.#line('migration target: Transfer complete, requesting permission to start domain.\n');
     this.#line('migration sender: Target has acknowledged transfer.\nmigration sender: Giving target permission to start.\n');
-    time.after(HAND_OVER_MS, this.xl, () => {
+    // From here on it starts there, should xl be killed or not.
+    let started = false;
+    time.after(HAND_OVER_MS + RECEIVER_NOTICED_MS, this.xl, () => {
+      if (!started) this.#finish('failed', 'Migration failed during final handshake');
+    });
+    time.after(HAND_OVER_MS, this.receiver, () => {
+      if (!this.#isThere() || !guest.suspended) return;
+      started = true;
       guest.advance(time.nowMs);
       guest.place = 'there';
       guest.suspended = false;
@@ -352,6 +366,7 @@ export class SimMigration {
       pid: this.xl.pid,
       done,
       handsOver: () => this.#reader.seen.has('transfer-complete'),
+      mayRunThere: () => this.mayRunThere,
       steps$: new Observable((subscriber) => {
         for (const step of this.#steps) subscriber.next(step);
         const later = this.#steps$.subscribe(subscriber);

@@ -5,6 +5,7 @@ import type { RelayMessage, ServerMessage } from '../../src/xen/relay/protocol.t
 import { cutLines } from '../../src/xen/relay/protocol.ts';
 import type { RelayServer } from '../../src/xen/relay/server.ts';
 import { attend, type RelaySession } from '../../src/xen/relay/session.ts';
+import type { SaveProcess } from '../../src/xen/save-processes.ts';
 import { UUID } from '../xen/stand-in.ts';
 import { SimDisk } from './disk.ts';
 import { type GuestKind, SimGuest, SimLink } from './guest.ts';
@@ -106,6 +107,18 @@ export class World {
 
   lives(pid: number): boolean {
     return this.#living.get(pid)?.alive === true;
+  }
+
+  /** As /proc shows them: what may have the guest. */
+  saveProcesses(): readonly SaveProcess[] {
+    const { xl, relay, helperProcess } = this.migration ?? {};
+    const domid = this.xen.byUuid(UUID)?.domid ?? DOMID;
+    return [
+      ...(xl?.alive === true ? [{ pid: xl.pid, kind: 'toolstack' as const, args: ['xl', 'migrate', String(domid), 'there'] }] : []),
+      ...[relay, helperProcess].flatMap((each) =>
+        each?.alive === true ? [{ pid: each.pid, kind: 'save' as const, domid, args: [] }] : [],
+      ),
+    ];
   }
 
   note(text: string): void {

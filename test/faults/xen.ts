@@ -77,6 +77,12 @@ export class SimXen {
     return result;
   }
 
+  /** Suspended; where it has been started at the destination the domain here stays so until xl destroys it. */
+  #stands({ uuid }: StandInDomain): boolean {
+    const guest = this.guests.get(uuid);
+    return guest !== undefined && (guest.suspended || guest.place === 'there');
+  }
+
   adminSetsCap(domid: number, cap: number): void {
     this.#watched(undefined, () => {
       const domain = this.domain(domid);
@@ -127,6 +133,7 @@ export class SimXen {
           stdout: this.#rng.pick(isSet ? RUBBISH : [...RUBBISH, '']),
           stderr: '',
         };
+      for (const domain of this.state.domains) domain.state = this.#stands(domain) ? '---ss-' : 'r-----';
       const { code, stdout, stderr } = this.#watched(by, () => answer(args, this.state));
       return { exitCode: code, stdout, stderr };
     };
@@ -204,6 +211,17 @@ export class SimXen {
           });
         if (dies === 'after') by.end();
         return true;
+      },
+      resume: (domid) => {
+        const domain = this.domain(domid);
+        const guest = running(domid);
+        if (this.trouble.peek !== undefined) this.troubled++;
+        if (domain === undefined || guest === undefined || !this.#stands(domain) || this.trouble.peek === 'fails')
+          return { reason: 'Xen refused (errno 22)' };
+        guest.advance(this.#time.nowMs);
+        if (guest.place === 'there') guest.runsTwice = true;
+        guest.suspended = false;
+        return 'resumed';
       },
       close: () => undefined,
     };

@@ -13,6 +13,8 @@ import type { Guard } from '../../src/xen/guard.ts';
 import { createJournal, type JournalFs } from '../../src/xen/journal.ts';
 import { reborn } from '../../src/xen/reborn.ts';
 import { type RestoreOutcome, restoreLeftovers } from '../../src/xen/restore.ts';
+import type { ResumeSystem } from '../../src/xen/resume.ts';
+import { lookAfter } from '../../src/xen/stranded.ts';
 import { openXenHost, type XenHost } from '../../src/xen/xen-host.ts';
 import type { XenMigration } from '../../src/xen/xen-migration.ts';
 import { createXl } from '../../src/xen/xl.ts';
@@ -161,11 +163,21 @@ export class SimXthrottle {
             },
           };
         },
+        resume: this.#resume,
         startGuard: () => new Promise((resolve) => time.after(60, this.process, () => resolve(this.#startGuard()))),
       },
     });
     this.outcomes.push(...host.restored);
     return host;
+  }
+
+  get #resume(): ResumeSystem {
+    const { time, xen } = this.#world;
+    return {
+      open: async () => ({ xc: xen.xenctrl(this.process) }),
+      processes: () => this.#world.saveProcesses(),
+      sleep: (forMs) => new Promise((resolve) => time.after(forMs, this.process, () => resolve())),
+    };
   }
 
   #startGuard(): Guard | { readonly reason: string } {
@@ -255,7 +267,10 @@ export class SimXthrottle {
       const migration = await firstValueFrom(host.migrations$.pipe(takeUntil(this.#signals$)), { defaultValue: undefined });
       if (migration === undefined) {
         if (this.#signalled !== undefined) await job.terminate();
-        await job.done;
+        const { migrated, signal } = await job.done;
+        const how = { isOurs: true, mayRunThere: job.mayRunThere(), mayYetSuspend: signal !== undefined, system: this.#resume };
+        const stranded = migrated ? undefined : await lookAfter(found.facts, xl, how);
+        if (stranded !== undefined) this.notes.push(stranded.text);
         return;
       }
       await this.#control(migration, 'abort');

@@ -47,6 +47,15 @@ describe('what xl migrate tells of the hand-over', () => {
       }),
     );
   });
+  it('that the receiver may start the guest: from the permission on, and not before', () => {
+    const writes = capturedWrites('02-migrate-default-pipe.txt');
+    const at = writes.findIndex((write) => write.includes('Giving target permission'));
+    expect(at).toBeGreaterThan(0);
+    expect(readAll(writes.slice(0, at)).reader.mayRunThere()).toBe(false);
+    expect(readAll(writes.slice(0, at + 1)).reader.mayRunThere()).toBe(true);
+    expect(readAll(writes).reader.mayRunThere()).toBe(true);
+    expect(readAll(capturedWrites('06-abort-receiver-kill.txt')).reader.mayRunThere()).toBe(false);
+  });
   it('why it failed: the verdict with the first error', () => {
     const { steps, reader } = readAll(capturedWrites('06-abort-helper-term.txt'));
     expect(steps).toContain('failed');

@@ -367,6 +367,73 @@ describe('a migration on this host', () => {
     expect(fake.domain().cap).toBe(0);
   });
 
+  describe('a migration that failed with the guest suspended', () => {
+    /** The guest stands; `job`: how xl, ours, has ended. */
+    async function failed(job?: { result: MigrateResult; mayRunThere: boolean }, suspends = true) {
+      const fake = fakeXl();
+      const resumed: number[] = [];
+      const xc = {
+        resume: (domid: number) => {
+          resumed.push(domid);
+          fake.domain(domid).state = '-b----';
+          return 'resumed' as const;
+        },
+        close: () => undefined,
+      } as unknown as Xenctrl;
+      const resume = { open: async () => ({ xc }), processes: () => [], sleep: async () => undefined };
+      const { host: opened, notes } = await open(fake, { system: { resume } });
+      const { tell, hangUp } = relay(opened);
+      const waiting = firstValueFrom(opened.migrations$);
+      if (job !== undefined) {
+        const { result, mayRunThere } = job;
+        const done = new Promise<MigrateResult>((resolve) => setTimeout(() => resolve(result), 500));
+        opened.wrap(
+          { pid: 1, steps$: EMPTY, done, handsOver: () => mayRunThere, mayRunThere: () => mayRunThere, terminate: async () => undefined },
+          'host2',
+        );
+      }
+      const migration = await waiting;
+      steer(migration, () => undefined);
+      if (suspends) {
+        tell({ type: 'suspend-request', id: 1, awaited: false, round: 4 });
+        tell({ type: 'suspend-settled', id: 1, result: 'passed-on', by: 'server' });
+        fake.domain().state = '---ss-';
+      }
+      await until(() => fake.calls.length > 0, 'looked at');
+      const before = fake.calls.length;
+      tell({ type: 'end', exitCode: 254 });
+      hangUp();
+      const ended = await migration.ended;
+      const looks = fake.calls.slice(before).filter(([command]) => command === 'list').length;
+      return { ended, resumed, notes: notes.join('\n'), looks };
+    }
+    const killed: MigrateResult = { signal: 'SIGKILL', migrated: false };
+
+    it('and xl of ours was killed: the guest is resumed here, and everybody is told', async () => {
+      const { ended, resumed, notes } = await failed({ result: killed, mayRunThere: false });
+      expect(resumed).toEqual([24]);
+      expect(ended).toMatchObject({ result: 'stayed', reason: expect.stringContaining('xthrottle resumed it here') });
+      expect(notes).toMatch(/vm1: .*xthrottle resumed it here/);
+    });
+    it('and it may run at the destination: it stays as it is, where it is is unknown, and what to do is told', async () => {
+      const { ended, resumed, notes } = await failed({ result: killed, mayRunThere: true });
+      expect(resumed).toEqual([]);
+      expect(ended).toMatchObject({ result: 'unknown', reason: expect.stringContaining('both hosts') });
+      expect(notes).toMatch(/vm1: THE GUEST STANDS SUSPENDED.*--resume/);
+    });
+    it('and xl is not ours: the sidecar tells what to do', async () => {
+      const { ended, resumed, notes } = await failed();
+      expect(resumed).toEqual([]);
+      expect(ended).toMatchObject({ result: 'unknown', reason: expect.stringContaining('xthrottle restore 24 --resume') });
+      expect(notes).toMatch(/vm1: THE GUEST STANDS SUSPENDED.*xthrottle restore 24 --resume/);
+    });
+    it('but for the suspension: nobody looks', async () => {
+      const { ended, looks } = await failed({ result: { exitCode: 1, migrated: false }, mayRunThere: false }, false);
+      expect(ended).toMatchObject({ result: 'stayed', reason: 'xl migrate failed' });
+      expect(looks).toBe(0);
+    });
+  });
+
   it('an xl that was killed in the hand-over leaves it open where the guest is', async () => {
     const fake = fakeXl();
     const { host: opened } = await open(fake);
@@ -379,6 +446,7 @@ describe('a migration on this host', () => {
         steps$: EMPTY,
         done: new Promise((r) => setTimeout(() => r(done), 2000)),
         handsOver: () => false,
+        mayRunThere: () => false,
         terminate: async () => undefined,
       },
       'host2',
@@ -408,6 +476,7 @@ describe('a migration on this host', () => {
           xlEnds = resolve;
         }),
         handsOver: () => true,
+        mayRunThere: () => true,
         terminate: async () => undefined,
         capThere: async (uuid) => {
           asked.push(uuid);
@@ -436,7 +505,14 @@ describe('a migration on this host', () => {
     const fake = fakeXl();
     const { host: opened } = await open(fake);
     opened.wrap(
-      { pid: 1, steps$: EMPTY, done: new Promise(() => undefined), handsOver: () => false, terminate: async () => undefined },
+      {
+        pid: 1,
+        steps$: EMPTY,
+        done: new Promise(() => undefined),
+        handsOver: () => false,
+        mayRunThere: () => false,
+        terminate: async () => undefined,
+      },
       'host2',
     );
     const { tell, hangUp } = relay(opened);
