@@ -81,7 +81,7 @@ export async function followJob(f: Followed): Promise<FollowedTo> {
 }
 
 /** xl ended, or we were told to stop, before its save helper ever reached us. */
-async function withoutMigration({ destination, job, signals, output, xl, facts }: Followed): Promise<FollowedTo> {
+async function withoutMigration({ destination, observe, job, signals, output, xl, facts }: Followed): Promise<FollowedTo> {
   const say = (code: number, reason: string, level?: 'error'): FollowedTo => {
     output.say(reason, level);
     return { code, reason };
@@ -97,15 +97,16 @@ async function withoutMigration({ destination, job, signals, output, xl, facts }
   const mayYetSuspend = result.signal !== undefined && signal === undefined;
   const stranded = result.migrated
     ? undefined
-    : await lookAfter(facts, xl, { isOurs: true, mayRunThere: job.mayRunThere(), mayYetSuspend });
+    : await lookAfter(facts, xl, { isOurs: !observe, mayRunThere: job.mayRunThere(), mayYetSuspend });
   if (stranded !== undefined) output.say(`${printable(facts.name)}: ${stranded.text}`, stranded.resumed ? 'warning' : 'error');
   if (signal !== undefined && !result.migrated && stranded?.resumed !== false) {
     return say(EXIT_CODES[signal].code, 'ended before the first round; the guest runs on here, its cap was not touched');
   }
   if (!result.migrated) {
     await clearUp({ result, destination, output });
-    const why = [result.reason ?? `exit code ${result.exitCode ?? result.signal}`, ...(stranded === undefined ? [] : [stranded.text])];
-    return say(EXIT_CODES.migrationFailed.code, `xl migrate failed before the first round: ${why.join('; ')}`, 'error');
+    const why = result.reason ?? `exit code ${result.exitCode ?? result.signal}`;
+    const failed = say(EXIT_CODES.migrationFailed.code, `xl migrate failed before the first round: ${why}`, 'error');
+    return stranded === undefined ? failed : { ...failed, reason: `${failed.reason}; ${stranded.text}` };
   }
   const unwatched = 'migrated, but not under control: xl did not use our save helper (LIBXL_SAVE_HELPER); the target was not watched';
   return say(EXIT_CODES.missed.code, unwatched, 'error');

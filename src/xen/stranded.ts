@@ -5,7 +5,7 @@ import { mayBeSaving } from './save-processes.ts';
 import type { RunXl } from './xl-errors.ts';
 
 export interface StrandedOptions {
-  /** Its xl was our child, of which we have read everything: where the guest cannot run at the destination it is resumed at once. */
+  /** Its xl was our child, of which we have read everything, and not only observed: it is resumed where it cannot run at the destination. */
   readonly isOurs: boolean;
   /** The receiver was permitted to start it, or may have been. */
   readonly mayRunThere: boolean;
@@ -26,6 +26,8 @@ export interface Stranded {
 
 const LOOK_MS = 1000;
 const LOOKS_MAX = 45;
+/** Looks that xl did not answer; one may take its whole time limit. */
+const UNKNOWN_MAX = 10;
 /** xl resumes the guest itself when its migration fails; it is left alone until it has stood for so many looks in a row with nobody at it. */
 const STANDS_LOOKS = 3;
 /** Where the toolstack is not our child it may have more to do than we can see. */
@@ -46,11 +48,12 @@ export async function lookAfter(domain: Logged, xl: RunXl, options: StrandedOpti
   const { system = RESUME_SYSTEM, signal } = options;
   let seen: Seen = { as: 'unknown' };
   let failure: Stranded | undefined;
-  for (let look = 1, stands = 0, runs = 0, failures = 0; look <= LOOKS_MAX; look++) {
+  for (let look = 1, stands = 0, runs = 0, unknown = 0, failures = 0; look <= LOOKS_MAX; look++) {
     if (look > 1) await system.sleep(LOOK_MS);
     if (signal?.aborted === true) return undefined;
     seen = await lookAt(domain, xl, system);
     if (seen.as === 'gone') return undefined;
+    if (seen.as === 'unknown' && ++unknown >= UNKNOWN_MAX) break;
     stands = seen.as === 'stands' ? stands + 1 : 0;
     if (seen.as === 'runs' && (++runs >= RUNS_LOOKS || !options.mayYetSuspend)) return undefined;
     if (seen.as !== 'stands' || stands < (options.isOurs ? STANDS_LOOKS : STANDS_LOOKS_OTHERS)) continue;
@@ -94,7 +97,7 @@ async function act(
   const command = resumeCommand(domid);
   if (mayRunThere || renamed) return { resumed: false, text: `${STANDS}, and may run at the destination. ${bothHosts(domid)}` };
   // Its helper was cut off, too: log-dirty is on.
-  if (!isOurs) return { resumed: false, text: `${STANDS}: it was not sent completely, and nobody resumes it. ${command} --log-dirty` };
+  if (!isOurs) return { resumed: false, text: `${STANDS}: nowhere let start, and nobody resumes it. ${command} --log-dirty` };
   const { verdict, text, hint } = await resumeDomain(domain, xl, system);
   switch (verdict) {
     case 'restored':

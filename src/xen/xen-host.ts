@@ -223,7 +223,13 @@ async function openMigration(session: RelaySession, context: Context): Promise<X
     suspendTimeoutMs: options.suspendTimeoutMs,
     watchReceiver: (onLost) => context.system.watchReceiver(session.hello.relayPid, onLost),
     hasLeft: () => hasLeft(options.xl, domid, facts.uuid),
-    lookAfter: (how) => lookAfter(facts, options.xl, { ...how, system: context.system.resume, signal: context.closing }),
+    lookAfter: (how) =>
+      lookAfter(facts, options.xl, {
+        ...how,
+        isOurs: how.isOurs && options.observe !== true,
+        system: context.system.resume,
+        signal: context.closing,
+      }),
     onCapChanged: (listener) => listeners.add(listener),
   });
 }

@@ -369,7 +369,7 @@ describe('a migration on this host', () => {
 
   describe('a migration that failed with the guest suspended', () => {
     /** The guest stands; `job`: how xl, ours, has ended. */
-    async function failed(job?: { result: MigrateResult; mayRunThere: boolean }, suspends = true) {
+    async function failed(job?: { result: MigrateResult; mayRunThere: boolean }, suspends = true, observe = false) {
       const fake = fakeXl();
       const resumed: number[] = [];
       const xc = {
@@ -381,7 +381,7 @@ describe('a migration on this host', () => {
         close: () => undefined,
       } as unknown as Xenctrl;
       const resume = { open: async () => ({ xc }), processes: () => [], sleep: async () => undefined };
-      const { host: opened, notes } = await open(fake, { system: { resume } });
+      const { host: opened, notes } = await open(fake, { system: { resume }, observe });
       const { tell, hangUp } = relay(opened);
       const waiting = firstValueFrom(opened.migrations$);
       if (job !== undefined) {
@@ -425,6 +425,11 @@ describe('a migration on this host', () => {
       const { ended, resumed, notes } = await failed();
       expect(resumed).toEqual([]);
       expect(ended).toMatchObject({ result: 'unknown', reason: expect.stringContaining('xthrottle restore 24 --resume') });
+      expect(notes).toMatch(/vm1: THE GUEST STANDS SUSPENDED.*xthrottle restore 24 --resume/);
+    });
+    it('and only observed: nothing is changed, what to do is told', async () => {
+      const { resumed, notes } = await failed({ result: killed, mayRunThere: false }, true, true);
+      expect(resumed).toEqual([]);
       expect(notes).toMatch(/vm1: THE GUEST STANDS SUSPENDED.*xthrottle restore 24 --resume/);
     });
     it('but for the suspension: nobody looks', async () => {
