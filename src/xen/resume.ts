@@ -53,7 +53,8 @@ export async function resumeDomain(domain: Logged, xl: RunXl, system: ResumeSyst
     const called = await call(domid, system);
     if (typeof called !== 'string')
       return failed(`it stands suspended and was not resumed: ${called.reason}`, `again: ${resumeCommand(domid)}`);
-    if (!(await runs(domain, xl, system))) return failed('Xen resumed it, but xl list shows it suspended still', `again: ${resumeCommand(domid)}`);
+    if (!(await runs(domain, xl, system)))
+      return failed('Xen resumed it, but xl list shows it suspended still', `again: ${resumeCommand(domid)}`);
     const after = await capOf(config, xl);
     const text = [
       'it was suspended and runs again',
