@@ -14,6 +14,7 @@ import {
   plus,
   type Shape,
   stallOf,
+  widened,
 } from '../../src/core/index.ts';
 import { dirtyIn, type GuestView } from './guest.ts';
 
@@ -49,7 +50,10 @@ export interface Shapes {
   readonly high: Shape;
 }
 
-/** What fits the target: surely (`caution` times the range that the gate asks for), and at the very best. */
+/**
+ * What fits the target: surely, and at the very best. `caution`: how many times the range of what moves until then (count, rate) has to fit;
+ * the fixed costs are then as uncertain as they are now.
+ */
 export function fitting(
   full: Estimate<number>,
   rate: Estimate<BytesPerSecond>,
@@ -72,7 +76,9 @@ export function fitting(
     };
   }
   const most = (liftMs: Ms | undefined, later: (dirty: Estimate<Pages>) => Estimate<Pages> = (dirty) => dirty): number =>
-    pagesThatSurelyFit(target, full, rate, goal, liftMs, (count) => later(gateReads(count)), caution);
+    pagesThatSurelyFit(target, widened(full, caution), widened(rate, caution), goal, liftMs, (count) =>
+      later(widened(gateReads(count), caution)),
+    );
   const hopedGoal: Goal = {
     ...goal,
     overheadMs: { ...goal.overheadMs, value: goal.overheadMs.low },
@@ -81,7 +87,7 @@ export function fitting(
   const hoped = pagesThatFit(target, full.low, rateHoped, hopedGoal);
   return {
     sure: {
-      fitPages: most(undefined, (dirty) => afterSlice(dirty, full, goal)),
+      fitPages: most(undefined, (dirty) => afterSlice(dirty, widened(full, caution), goal)),
       fitPagesLifted: most(undefined),
       fitPagesFree: most(ms(0)),
       stallPages,

@@ -34,8 +34,8 @@ import { floorPercent, ROUNDS_OPEN, slewOf, weightsOf } from './preferences.ts';
 const ERRORS_WIDE = 1.5;
 const ERROR_MIN = 0.02;
 /**
- * A course has to fit with so many times the gate's own range to spare, and more of it where much is feared: what is planned comes out
- * differently, and is denied if it does by more than the gate allows.
+ * A course has to fit with so many times the ranges of the gate, and more where much is feared: what is planned comes out differently, and is
+ * denied if it does by more than the gate allows.
  */
 const CAUTION = 1;
 const CAUTION_FEARED = 1;

@@ -86,8 +86,7 @@ const CHORDS = 4;
 
 /**
  * The most pages that may be dirty at the suspend request so that even the upper predicted downtime fits `target`; 0 when not even none
- * fits. `dirtyOf`: what a count stands for, as the gate will see it (its upper end no lower than the count). `caution`: how many times that
- * range has to fit, 1 as the gate asks.
+ * fits. `dirtyOf`: what a count stands for, as the gate will see it (its upper end no lower than the count).
  */
 export function pagesThatSurelyFit(
   target: Ms,
@@ -96,12 +95,8 @@ export function pagesThatSurelyFit(
   goal: Goal,
   liftMs: Ms = goal.capabilities.liftLatencyMs,
   dirtyOf: (count: Pages) => Estimate<Pages> = exactly,
-  caution = 1,
 ): Pages {
-  const upper = (count: number): number => {
-    const { value, high } = predictDowntime(dirtyOf(pages(count)), fullRate, rate, goal, liftMs);
-    return value + caution * (high - value);
-  };
+  const upper = (count: number): number => predictDowntime(dirtyOf(pages(count)), fullRate, rate, goal, liftMs).high;
   let low = 0;
   let lowMs = upper(0);
   if (lowMs > target) return pages(0);

@@ -38,3 +38,10 @@ export function times(a: Estimate, b: Estimate): Estimate {
   const above = Math.hypot((a.high - a.value) * b.value, a.value * (b.high - b.value));
   return { value, low: Math.max(a.low * b.low, value - below), high: value + above };
 }
+
+/** The same value, at least 0, with `factor` (at least 1) times the range; what is above 0 stays so. */
+export const widened = <T extends number>({ low, value, high }: Estimate<T>, factor: number): Estimate<T> => ({
+  value,
+  low: (value > 0 ? value * (low / value) ** factor : low) as T,
+  high: (value + factor * (high - value)) as T,
+});

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { between, type Estimate, exactly, plus, times } from '../../src/core/index.ts';
+import { between, type Estimate, exactly, plus, times, widened } from '../../src/core/index.ts';
 
 const part = fc
   .tuple(
@@ -21,6 +21,11 @@ describe('estimates', () => {
     const { value, low, high } = times(between(97, 100, 103), between(9.6, 10, 10.4));
     expect([value, low, high]).toEqual([1000, expect.closeTo(950), expect.closeTo(1050)]);
     expect(times(exactly(0), between(1, 2, 3))).toEqual(exactly(0));
+  });
+  it('widen without leaving 0 or the value behind', () => {
+    expect(widened(between(80, 100, 110), 1)).toEqual(between(80, 100, 110));
+    expect(widened(between(80, 100, 110), 2)).toEqual({ value: 100, low: expect.closeTo(64), high: 120 });
+    expect(widened(between(0, 0, 16), 2)).toEqual({ value: 0, low: 0, high: 32 });
   });
   it('a sum is no wider than its parts together, and no narrower than the widest of them', () => {
     fc.assert(
