@@ -7,9 +7,9 @@ if (why !== undefined) console.info(`skipped: real Xen, draining a host: ${why}`
 
 const B = '192.0.2.2';
 const CALM = { memMib: 96, workingSetMib: 2, rate: 200 } as const;
-/** What it dirties while a round is sent takes longer than the target: one round is never enough, a second with the cap is. */
+/** Half as fast or twice as fast, one round at the floor leaves all that it writes to (8192 pages), a second one fewer than are allowed. */
 const BUSY = { memMib: 128, workingSetMib: 32, rate: 3000 } as const;
-const OPTIONS = '--target-downtime 4s --max-stall 250ms --max-rounds 1 --probe 1s';
+const OPTIONS = '--target-downtime 4s --max-dirty-pages 6000 --max-stall 250ms --max-rounds 1 --probe 1s';
 
 interface Row {
   readonly name: string;
