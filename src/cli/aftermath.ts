@@ -30,7 +30,7 @@ const IN_USE_WAIT_MS = 1000;
  */
 export async function clearUp(aftermath: Aftermath): Promise<void> {
   const { result, domain, releaseLogDirty, output } = aftermath;
-  if (result.migrated) return;
+  if (result.migrated || result.startedAtMs !== undefined) return;
   await tellOfHalf(aftermath);
   if (domain === undefined || releaseLogDirty === undefined) return;
   const { domid } = domain;

@@ -97,7 +97,12 @@ async function withoutMigration({ destination, observe, job, signals, output, xl
   const mayYetSuspend = result.signal !== undefined && signal === undefined;
   const stranded = result.migrated
     ? undefined
-    : await lookAfter(facts, xl, { isOurs: !observe, mayRunThere: job.mayRunThere(), mayYetSuspend });
+    : await lookAfter(facts, xl, {
+        isOurs: !observe,
+        mayRunThere: job.mayRunThere(),
+        runsThere: result.startedAtMs !== undefined,
+        mayYetSuspend,
+      });
   if (stranded !== undefined) output.say(`${printable(facts.name)}: ${stranded.text}`, stranded.resumed ? 'warning' : 'error');
   if (signal !== undefined && !result.migrated && stranded?.resumed !== false) {
     return say(EXIT_CODES[signal].code, 'ended before the first round; the guest runs on here, its cap was not touched');

@@ -16,7 +16,9 @@ export interface EndingOptions {
   /** Whether the domain has left this host; asked after a save that ended well without a job to tell. */
   readonly hasLeft: () => Promise<boolean | undefined>;
   /** Resumes a guest that was left suspended, or tells; asked after a migration that failed with the guest suspended, or perhaps. */
-  readonly lookAfter: (how: Pick<StrandedOptions, 'isOurs' | 'mayRunThere' | 'mayYetSuspend'>) => Promise<Stranded | undefined>;
+  readonly lookAfter: (
+    how: Pick<StrandedOptions, 'isOurs' | 'mayRunThere' | 'runsThere' | 'mayYetSuspend'>,
+  ) => Promise<Stranded | undefined>;
 }
 
 export type EndingReader = ReturnType<typeof endingReader>;
@@ -37,10 +39,15 @@ export function endingReader(options: EndingOptions) {
   const fromJob = async (job: MigrateJob): Promise<Ending> => {
     const result = await job.done;
     const downtime = result.startedAtMs === undefined || passedOnAtMs === undefined ? undefined : ms(result.startedAtMs - passedOnAtMs);
-    if (result.migrated)
-      return { result: 'migrated', ...(downtime === undefined ? relayDowntime() : { downtimeMs: downtime, downtimeSource: 'handover' }) };
+    const observed: Partial<Ending> = downtime === undefined ? relayDowntime() : { downtimeMs: downtime, downtimeSource: 'handover' };
+    if (result.migrated) return { result: 'migrated', ...observed };
+    if (result.startedAtMs !== undefined) {
+      // It has moved, whatever became of xl afterwards.
+      await options.lookAfter({ isOurs: true, mayRunThere: true, runsThere: true, mayYetSuspend: false });
+      return { result: 'migrated', ...observed };
+    }
     const ending: Ending = {
-      result: saved && (result.startedAtMs !== undefined || result.signal !== undefined) ? 'unknown' : 'stayed',
+      result: saved && result.signal !== undefined ? 'unknown' : 'stayed',
       reason: why ?? besides(lost, result.reason ?? firstError) ?? 'xl migrate failed',
       ...ours(),
     };

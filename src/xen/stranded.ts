@@ -9,6 +9,8 @@ export interface StrandedOptions {
   readonly isOurs: boolean;
   /** The receiver was permitted to start it, or may have been. */
   readonly mayRunThere: boolean;
+  /** The receiver told that it did. */
+  readonly runsThere?: boolean;
   /** It may still be about to suspend: it was asked to, and nobody is left to take that back. */
   readonly mayYetSuspend: boolean;
   readonly system?: ResumeSystem;
@@ -89,12 +91,17 @@ async function lookAt(domain: Logged, xl: RunXl, system: ResumeSystem): Promise<
 async function act(
   domain: Logged,
   xl: RunXl,
-  { isOurs, mayRunThere }: StrandedOptions,
+  { isOurs, mayRunThere, runsThere }: StrandedOptions,
   renamed: boolean,
   system: ResumeSystem,
 ): Promise<Stranded | undefined | 'again'> {
   const { domid } = domain;
   const command = resumeCommand(domid);
+  if (runsThere === true)
+    return {
+      resumed: false,
+      text: `the guest runs at the destination, and xl did not live to remove what stands suspended here: xl destroy ${domid}`,
+    };
   if (mayRunThere || renamed) return { resumed: false, text: `${STANDS}, and may run at the destination. ${bothHosts(domid)}` };
   // Its helper was cut off, too: log-dirty is on.
   if (!isOurs) return { resumed: false, text: `${STANDS}: nowhere let start, and nobody resumes it. ${command} --log-dirty` };

@@ -421,6 +421,12 @@ describe('a migration on this host', () => {
       expect(ended).toMatchObject({ result: 'unknown', reason: expect.stringContaining('both hosts') });
       expect(notes).toMatch(/vm1: THE GUEST STANDS SUSPENDED.*--resume/);
     });
+    it('and the receiver had told that it runs there: it has moved, and what is left of it here is to be removed', async () => {
+      const { ended, resumed, notes } = await failed({ result: { ...killed, startedAtMs: ms(1) }, mayRunThere: true });
+      expect(resumed).toEqual([]);
+      expect(ended).toMatchObject({ result: 'migrated', downtimeSource: 'handover' });
+      expect(notes).toMatch(/vm1: the guest runs at the destination, .*: xl destroy 24$/m);
+    });
     it('and xl is not ours: the sidecar tells what to do', async () => {
       const { ended, resumed, notes } = await failed();
       expect(resumed).toEqual([]);
