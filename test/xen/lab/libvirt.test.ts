@@ -66,7 +66,7 @@ onTwoXenHosts(
         capAfter: null,
         capRestored: true,
       });
-      expect(run.summary?.capPercentMin).toBeLessThan(60);
+      expect(run.summary?.capPercentMin, run.stderr).toBeLessThan(60);
       expect(['met', 'missed']).toContain(run.summary?.outcome);
       const { outcome, rounds, lastDirtyPages, predictedDowntimeMs, observedDowntimeMs, capPercentMin } = run.summary ?? {};
       console.info(JSON.stringify({ outcome, rounds, lastDirtyPages, predictedDowntimeMs, observedDowntimeMs, capPercentMin }));
