@@ -1,6 +1,7 @@
 import { assetPath, frontPath } from '../../assets.ts';
 import { messageOf } from '../../core/errors.ts';
 import type { Finding } from '../../core/finding.ts';
+import { isSuspendedRow, listRows } from '../domain.ts';
 import { stateDirectory } from '../journal.ts';
 import { openXenctrl } from '../libxenctrl.ts';
 import { parseInfo, parsePools, parseTslices } from '../parse.ts';
@@ -84,7 +85,7 @@ async function examineXen(options: DoctorOptions, version: string | undefined): 
     ...programs,
     judgeXenctrl(gatherXenctrl(opened, guests), version),
     ...judgePools(pools, parseTslices((await xlText(xl, ['sched-credit', '-s'])) ?? '')),
-    ...judgeHalves(domains, running),
+    ...judgeHalves(domains, running, await suspendedDomains(xl)),
     ...judgePv(domains, parseInfo((await xlText(xl, ['info'])) ?? '').virtCaps),
   ];
   const destination =
@@ -100,6 +101,9 @@ async function examineXen(options: DoctorOptions, version: string | undefined): 
   if ('xc' in opened) opened.xc.close();
   return [...findings, ...(await logDirty(grown, guests, running, options)), ...destination];
 }
+
+const suspendedDomains = async (xl: RunXl): Promise<ReadonlySet<number>> =>
+  new Set((await listRows(xl).catch(() => [])).filter(isSuspendedRow).map(({ domid }) => domid));
 
 async function logDirty(
   grown: readonly LogDirtyFacts[] | undefined,

@@ -5,10 +5,18 @@ import { mayBeSaving, type SaveProcess } from '../save-processes.ts';
 import { printable } from '../xl-errors.ts';
 import { note, ok, problem, warning } from './judge-host.ts';
 
-/** What lost migrations leave: the receiving half (which makes every later migration of that domain here fail), and a source not destroyed. */
-export function judgeHalves(domains: readonly DomainConfig[], running: readonly SaveProcess[]): readonly Finding[] {
+/**
+ * What lost migrations leave: the receiving half (which makes every later migration of that domain here fail), a source not destroyed, and a
+ * guest that stands. `suspended`: domids.
+ */
+export function judgeHalves(
+  domains: readonly DomainConfig[],
+  running: readonly SaveProcess[],
+  suspended: ReadonlySet<number> = new Set(),
+): readonly Finding[] {
   const check = 'lost migrations';
-  const findings = domains.flatMap(({ name, domid }): readonly Finding[] => {
+  const findings = domains.flatMap((domain): readonly Finding[] => {
+    const { name, domid } = domain;
     const shown = printable(name);
     const busy = running.some((run) => run.domid === domid);
     if (name.endsWith('--incoming')) {
@@ -17,12 +25,16 @@ export function judgeHalves(domains: readonly DomainConfig[], running: readonly 
       const found = `${shown} was left by a lost migration: every further migration of ${base} to this host fails`;
       return [problem(check, found, `if none is just ending: xthrottle restore '${base}' --half`)];
     }
-    if (!name.endsWith('--migratedaway')) return [];
+    if (!name.endsWith('--migratedaway')) {
+      if (!suspended.has(domid) || running.some((run) => mayBeSaving(run, domain))) return [];
+      const todo = `if it runs nowhere else (xl list at its destination): xthrottle restore ${domid} --resume`;
+      return [problem(check, `${shown} stands suspended, and no migration or save has it: nobody resumes it`, todo)];
+    }
     if (busy) return [ok(check, `${shown} is just being handed over`)];
     const todo = `if it runs at its destination (xl list there): xl destroy ${domid}`;
     return [warning(check, `${shown} was migrated away, but is still here and keeps its memory`, todo)];
   });
-  return findings.length === 0 ? [ok(check, 'no half of one is here')] : findings;
+  return findings.length === 0 ? [ok(check, 'no half of one is here, and no guest that stands')] : findings;
 }
 
 /** PV guests cannot be migrated live without shadow paging. */

@@ -167,6 +167,13 @@ describe('domains', () => {
     expect(levels(judgeHalves(halves, [saving(25, 'restore'), saving(26)]))).toEqual(['ok', 'ok']);
     expect(levels(judgeHalves([domain()], []))).toEqual(['ok']);
   });
+  it('a guest that a lost migration left suspended, but not one that is being migrated', () => {
+    expect(judgeHalves([domain()], [], new Set([24]))).toMatchObject([
+      { level: 'problem', todo: expect.stringContaining('xthrottle restore 24 --resume') },
+    ]);
+    expect(levels(judgeHalves([domain()], [saving(24)], new Set([24])))).toEqual(['ok']);
+    expect(levels(judgeHalves([domain({ domid: 25 })], [], new Set([24])))).toEqual(['ok']);
+  });
   it('a name that would move the cursor does not', () => {
     expect(judgeHalves([domain({ name: 'a\u001b[2J--incoming' })], [])[0]?.found).not.toContain('\u001b');
   });
