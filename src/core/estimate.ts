@@ -42,6 +42,6 @@ export function times(a: Estimate, b: Estimate): Estimate {
 /** The same value, at least 0, with `factor` (at least 1) times the range; what is above 0 stays so. */
 export const widened = <T extends number>({ low, value, high }: Estimate<T>, factor: number): Estimate<T> => ({
   value,
-  low: (value > 0 ? value * (low / value) ** factor : low) as T,
+  low: (value > 0 ? value * Math.max(0, low / value) ** factor : low) as T,
   high: (value + factor * (high - value)) as T,
 });

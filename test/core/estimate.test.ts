@@ -25,6 +25,7 @@ describe('estimates', () => {
   it('widen without leaving 0 or the value behind', () => {
     expect(widened(between(80, 100, 110), 1)).toEqual(between(80, 100, 110));
     expect(widened(between(80, 100, 110), 2)).toEqual({ value: 100, low: expect.closeTo(64), high: 120 });
+    expect(widened(between(-5, 100, 110), 1.5)).toEqual({ value: 100, low: 0, high: 115 });
     expect(widened(between(0, 0, 16), 2)).toEqual({ value: 0, low: 0, high: 32 });
   });
   it('a sum is no wider than its parts together, and no narrower than the widest of them', () => {
