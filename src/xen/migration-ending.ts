@@ -48,7 +48,11 @@ export function endingReader(options: EndingOptions) {
     }
     const ending: Ending = {
       result: saved && result.signal !== undefined ? 'unknown' : 'stayed',
-      reason: why ?? besides(lost, result.reason ?? firstError) ?? 'xl migrate failed',
+      // Killed, it had no last word: what it wrote before is no reason.
+      reason:
+        why ??
+        besides(lost, result.signal === undefined ? (result.reason ?? firstError) : `xl migrate was ended by ${result.signal}`) ??
+        'xl migrate failed',
       ...ours(),
     };
     return lookedAfter(ending, { isOurs: true, mayRunThere: job.mayRunThere(), mayYetSuspend: result.signal !== undefined && !saved });

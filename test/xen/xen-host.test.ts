@@ -412,7 +412,10 @@ describe('a migration on this host', () => {
     it('and xl of ours was killed: the guest is resumed here, and everybody is told', async () => {
       const { ended, resumed, notes } = await failed({ result: killed, mayRunThere: false });
       expect(resumed).toEqual([24]);
-      expect(ended).toMatchObject({ result: 'stayed', reason: expect.stringContaining('xthrottle resumed it here') });
+      expect(ended).toMatchObject({
+        result: 'stayed',
+        reason: expect.stringMatching(/^xl migrate was ended by SIGKILL; .*xthrottle resumed it here/),
+      });
       expect(notes).toMatch(/vm1: .*xthrottle resumed it here/);
     });
     it('and it may run at the destination: it stays as it is, where it is is unknown, and what to do is told', async () => {
@@ -466,7 +469,7 @@ describe('a migration on this host', () => {
     steer(migration, () => undefined);
     tell({ type: 'complete', result: 0, errno: 0 });
     hangUp();
-    expect(await migration.ended).toMatchObject({ result: 'unknown', reason: 'xl migrate failed' });
+    expect(await migration.ended).toMatchObject({ result: 'unknown', reason: 'xl migrate was ended by SIGKILL' });
   });
 
   it.each([
