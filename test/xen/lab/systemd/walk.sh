@@ -50,6 +50,7 @@ if step install 'install: readiness, status, directories, hardening'; then
   bash "$HERE/boot.sh" || { tail -n 40 "$LAB/run$PORT/console.log"; exit 1; }
   for deb in "$DEBS"/*.deb; do timeout 120 bash "$HERE/dom0.sh" "cat > /root/$(basename "$deb")" < "$deb"; done
   dom0 'mv /usr/local/bin/node /root/ 2>/dev/null; systemctl is-system-running; systemctl --failed --no-legend; systemctl is-active xen xendomains; xl list'
+  dom0 'dpkg -P xthrottle >/dev/null 2>&1; rm -rf /etc/xthrottle; true'
   dom0 'cd /root; apt install -y ./$(ls | grep "^xthrottle_" | grep -v newer) 2>&1 | cat; /usr/lib/xthrottle/build-policy' 300
   dom0 'systemctl is-enabled xthrottle xthrottle-restore; systemctl --no-pager status xthrottle; show'
   dom0 'ls -ld /run/xthrottle /var/lib/xthrottle; ls -l /run/xthrottle; systemd-analyze verify xthrottle.service xthrottle-restore.service; systemd-analyze security xthrottle --no-pager | tail -n 1'
