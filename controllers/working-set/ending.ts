@@ -70,10 +70,11 @@ export function atPolicy(state: WorkingSetState, query: PolicyQuery, view: Outlo
   const rate = state.track.transferRate;
   if (rate === undefined) return { action: 'hold', reason: because('learning', 'no transfer rate is known yet') };
   if (query.when === 'after') {
-    const judged = (dirty: Estimate<Pages>, by: Goal) => judge(dirty, view.fullRate, rate, lastStall(state.track, goal), by);
+    const judged = (dirty: Estimate<Pages>, by: Goal, laterMs = 0) =>
+      judge(dirty, view.fullRate, rate, lastStall({ ...state.track, atMs: ms(state.track.atMs + laterMs) }, goal), by);
     const few = goal.capabilities.peek && view.dirty.value <= FEW_PAGES;
     const ample = judged(view.dirty, { ...goal, targetDowntimeMs: ms(STOP_SHARE * goal.targetDowntimeMs) });
-    const now = ample.fits === 'no' ? judged(few ? view.dirty : atGate(view), goal) : ample;
+    const now = ample.fits === 'no' ? judged(few ? view.dirty : atGate(view), goal, UNTIL_GATE_MS) : ample;
     const fits = goal.maxDirtyPages === undefined ? now.fits !== 'no' : view.dirty.high <= goal.maxDirtyPages;
     const numbers = { dirtyPages: Math.round(view.dirty.value), predictedMs: Math.round(now.downtimeMs.value) };
     if (fits && (goal.capabilities.peek || isShort(state, query, view))) {

@@ -1,5 +1,4 @@
 import {
-  afterSlice,
   type BytesPerSecond,
   between,
   type Estimate,
@@ -75,9 +74,9 @@ export function fitting(
       hoped: { fitPages: most, fitPagesLifted: most, fitPagesFree: most, ...no },
     };
   }
-  const most = (liftMs: Ms | undefined, later: (dirty: Estimate<Pages>) => Estimate<Pages> = (dirty) => dirty): number =>
-    pagesThatSurelyFit(target, widened(full, caution), widened(rate, caution), goal, liftMs, (count) =>
-      later(widened(gateReads(count), caution)),
+  const most = (liftMs: Ms | undefined, runFirstMs = ms(0)): number =>
+    pagesThatSurelyFit(target, widened(full, caution), widened(rate, caution), goal, liftMs, runFirstMs, (count) =>
+      widened(gateReads(count), caution),
     );
   const hopedGoal: Goal = {
     ...goal,
@@ -87,7 +86,7 @@ export function fitting(
   const hoped = pagesThatFit(target, full.low, rateHoped, hopedGoal);
   return {
     sure: {
-      fitPages: most(undefined, (dirty) => afterSlice(dirty, widened(full, caution), goal)),
+      fitPages: most(undefined, tsliceMs),
       fitPagesLifted: most(undefined),
       fitPagesFree: most(ms(0)),
       stallPages,

@@ -95,6 +95,8 @@ async function withoutMigration({ destination, observe, job, signals, output, xl
   }
   const result = await job.done;
   const mayYetSuspend = result.signal !== undefined && signal === undefined;
+  // It has moved where its receiver told so, whatever became of xl.
+  const moved = result.migrated || result.startedAtMs !== undefined;
   const stranded = result.migrated
     ? undefined
     : await lookAfter(facts, xl, {
@@ -104,10 +106,10 @@ async function withoutMigration({ destination, observe, job, signals, output, xl
         mayYetSuspend,
       });
   if (stranded !== undefined) output.say(`${printable(facts.name)}: ${stranded.text}`, stranded.resumed ? 'warning' : 'error');
-  if (signal !== undefined && !result.migrated && stranded?.resumed !== false) {
+  if (signal !== undefined && !moved && stranded?.resumed !== false) {
     return say(EXIT_CODES[signal].code, 'ended before the first round; the guest runs on here, its cap was not touched');
   }
-  if (!result.migrated) {
+  if (!moved) {
     await clearUp({ result, destination, output });
     const why = result.reason ?? `exit code ${result.exitCode ?? result.signal}`;
     const failed = say(EXIT_CODES.migrationFailed.code, `xl migrate failed before the first round: ${why}`, 'error');

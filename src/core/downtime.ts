@@ -1,4 +1,4 @@
-import { between, type Estimate, exactly, plus, times } from './estimate.ts';
+import { between, type Estimate, exactly, plus, times, widened } from './estimate.ts';
 import type { Goal } from './goal.ts';
 import { type BytesPerSecond, type Ms, ms, type Pages, pages, sendTime } from './units.ts';
 
@@ -23,11 +23,12 @@ export function ownShare({ capCeilingPercent, domain }: Goal): number {
 /**
  * Downtime (suspend passed on → running at the destination) if the guest were suspended with `dirty` pages to send:
  *
- *   latency + (dirty + fullRate × (lift + latency) + SUSPEND_PAGES) / transfer rate + overhead
+ *   latency + (dirty + fullRate × (run first + lift + latency) + SUSPEND_PAGES) / transfer rate + overhead
  *
  * `fullRate` is the rate at which the unthrottled guest dirties *new* pages (pages/s): between the lift of the cap and the moment it
  * stands it runs at full speed. A lift by a slow call takes effect late in it: at its end at best, after half of it at worst.
- * `liftMs`: 0 when no cap has to be lifted. The range is that of independent errors.
+ * `liftMs`: 0 when no cap has to be lifted; `runFirstMs`: how long the guest, its cap lifted, is let run before. The range is that of errors
+ * that are independent, each counted once with all that it causes.
  */
 export function predictDowntime(
   dirty: Estimate<Pages>,
@@ -35,34 +36,39 @@ export function predictDowntime(
   rate: Estimate<BytesPerSecond>,
   goal: Goal,
   liftMs: Ms = goal.capabilities.liftLatencyMs,
+  runFirstMs: Ms = ms(0),
 ): Estimate<Ms> {
-  const last = predictLastPages(dirty, fullRate, goal, liftMs);
+  const latency = suspendLatency(goal);
+  const last = lastPages(dirty, fullRate, exactly(latency.value), goal, liftMs, runFirstMs);
   const pageMs = between(sendTime(pages(1), rate.high), sendTime(pages(1), rate.value), sendTime(pages(1), rate.low));
-  return plus(suspendLatency(goal), times(last, pageMs), goal.overheadMs) as Estimate<Ms>;
+  const dirtiesMeanwhile = (fullRate.value / 1000) * pageMs.value;
+  return plus(widened(latency, 1 + dirtiesMeanwhile), times(last, pageMs), goal.overheadMs) as Estimate<Ms>;
 }
 
 /** The pages that are then sent while the guest stands: `dirty`, what it dirties until it stands, and what the suspend itself dirties. */
-export function predictLastPages(
+export const predictLastPages = (
   dirty: Estimate<Pages>,
   fullRate: Estimate<number>,
   goal: Goal,
   liftMs: Ms = goal.capabilities.liftLatencyMs,
+  runFirstMs: Ms = ms(0),
+): Estimate<Pages> => lastPages(dirty, fullRate, suspendLatency(goal), goal, liftMs, runFirstMs);
+
+function lastPages(
+  dirty: Estimate<Pages>,
+  fullRate: Estimate<number>,
+  latency: Estimate<Ms>,
+  goal: Goal,
+  liftMs: Ms,
+  runFirstMs: Ms,
 ): Estimate<Pages> {
-  const latency = suspendLatency(goal);
-  const runsMs = between(latency.low, LIFT_LIKELY * liftMs + latency.value, LIFT_WORST * liftMs + latency.high);
+  const runs = (liftShare: number, latencyMs: number): number => (runFirstMs + liftShare * liftMs + latencyMs) / 1000;
+  const seconds = between(runs(0, latency.low), runs(LIFT_LIKELY, latency.value), runs(LIFT_WORST, latency.high));
+  const running = times({ ...fullRate, high: fullRate.high / ownShare(goal) }, seconds);
   const own = between(SUSPEND_PAGES_LOW, SUSPEND_PAGES, SUSPEND_PAGES_HIGH);
-  const { low, value, high } = plus<number>(dirty, dirtiedRunning(fullRate, runsMs, goal), own);
+  const { low, value, high } = plus<number>(dirty, running, own);
   const most = goal.domain.populatedPages;
   return between(pages(Math.min(most, low)), pages(Math.min(most, value)), pages(Math.min(most, high)));
-}
-
-/** New pages of a guest that runs freely for so long. */
-const dirtiedRunning = (fullRate: Estimate<number>, runsMs: Estimate<number>, goal: Goal): Estimate<number> =>
-  times({ ...fullRate, high: fullRate.high / ownShare(goal) }, between(runsMs.low / 1000, runsMs.value / 1000, runsMs.high / 1000));
-
-/** Dirty after the guest has run freely for a slice more. */
-export function afterSlice(dirty: Estimate<Pages>, fullRate: Estimate<number>, goal: Goal): Estimate<Pages> {
-  return plus<number>(dirty, dirtiedRunning(fullRate, exactly<number>(goal.capabilities.tsliceMs), goal)) as Estimate<Pages>;
 }
 
 /** From passing the suspend on until the guest stands: as learned, unless its owner's cap holds it back and every demand of it is full. */
@@ -94,17 +100,18 @@ export function pagesThatSurelyFit(
   rate: Estimate<BytesPerSecond>,
   goal: Goal,
   liftMs: Ms = goal.capabilities.liftLatencyMs,
+  runFirstMs: Ms = ms(0),
   dirtyOf: (count: Pages) => Estimate<Pages> = exactly,
 ): Pages {
-  const upper = (count: number): number => predictDowntime(dirtyOf(pages(count)), fullRate, rate, goal, liftMs).high;
+  const upper = (count: number): number => predictDowntime(dirtyOf(pages(count)), fullRate, rate, goal, liftMs, runFirstMs).high;
   let low = 0;
   let lowMs = upper(0);
   if (lowMs > target) return pages(0);
   const most = Math.min(goal.domain.populatedPages, (target - lowMs) / sendTime(pages(1), rate.value));
   const mostMs = upper(most);
   if (mostMs <= target) return pages(most);
-  // The range widens with the pages: a chord lies above, so that each step stays on the safe side.
-  for (let k = 0; k < CHORDS; k++) {
+  // The range widens with the pages, so that a chord lies above and each step on the safe side; but for the clamp, which the gate sees to.
+  for (let k = 0; k < CHORDS && mostMs > lowMs; k++) {
     low += ((most - low) * (target - lowMs)) / (mostMs - lowMs);
     lowMs = upper(low);
   }

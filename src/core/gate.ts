@@ -1,9 +1,10 @@
 import { capPercent } from './cap.ts';
 import { because, type Decision, type Forecast } from './decision.ts';
-import { afterSlice, predictDowntime, predictLastPages } from './downtime.ts';
+import { predictDowntime, predictLastPages } from './downtime.ts';
 import { between, type Estimate, exactly } from './estimate.ts';
 import type { Goal } from './goal.ts';
 import { stallOf } from './stall.ts';
+import { boundedStall } from './standing.ts';
 import { currentRound, type Track } from './track.ts';
 import { type BytesPerSecond, type Ms, ms, type Pages, pages } from './units.ts';
 
@@ -41,19 +42,19 @@ export function forecastNow(track: Track, goal: Goal): Forecast | undefined {
   return { downtimeMs, guestGapMs: ms(downtimeMs.high + stallMs) };
 }
 
-/**
- * The longest stall that may directly precede the suspension: that of the cap in force, 0 without one that bites; and no longer than the
- * guest can have been standing by now, where that was seen.
- */
-export function lastStall(track: Track, goal: Goal): Ms {
-  const ceiling = goal.capCeilingPercent;
+/** The longest stall of the cap in force, by the law of its scheduler; 0 without one that bites. */
+export function longestStall(track: Track, goal: Goal): Ms {
   const percent = capPercent(track.cap, goal.domain.vcpus);
-  if (percent >= ceiling) return ms(0);
-  const longest = stallOf(percent, goal.domain.activeVcpus, goal.capabilities.scheduler, goal.capabilities.tsliceMs);
-  const { standing } = track;
-  if (standing === undefined) return longest;
-  const untilLiftedMs = track.atMs - standing.atMs + goal.capabilities.liftLatencyMs;
-  return ms(Math.min(longest, standing.atMostMs + untilLiftedMs));
+  if (percent >= goal.capCeilingPercent) return ms(0);
+  return stallOf(percent, goal.domain.activeVcpus, goal.capabilities.scheduler, goal.capabilities.tsliceMs);
+}
+
+/** The longest stall that may directly precede the suspension; no longer than the guest can have been standing, where that was seen. */
+export function lastStall(track: Track, goal: Goal): Ms {
+  const { standing, atMs } = track;
+  return standing === undefined
+    ? longestStall(track, goal)
+    : boundedStall(longestStall(track, goal), standing.atMostMs, atMs - standing.atMs, goal);
 }
 
 /** A cap that does not bite need not be lifted. */
@@ -81,16 +82,16 @@ export function judge(
   stallMs: Ms,
   goal: Goal,
 ): Suspension {
-  const later = afterSlice(dirty, fullRate, goal);
+  const { tsliceMs } = goal.capabilities;
   const liftMs = liftNeeded(stallMs, goal);
   const downtimeMs = predictDowntime(dirty, fullRate, rate, goal, liftMs);
-  const afterSliceMs = predictDowntime(later, fullRate, rate, goal, liftMs);
+  const afterSliceMs = predictDowntime(dirty, fullRate, rate, goal, liftMs, tsliceMs);
   const target = goal.targetDowntimeMs;
   const fits = downtimeMs.high + stallMs <= target ? 'now' : stallMs > 0 && afterSliceMs.high <= target ? 'after-slice' : 'no';
   return {
     downtimeMs,
     afterSliceMs,
-    lastPages: predictLastPages(fits === 'after-slice' ? later : dirty, fullRate, goal, liftMs),
+    lastPages: predictLastPages(dirty, fullRate, goal, liftMs, fits === 'after-slice' ? tsliceMs : ms(0)),
     stallMs,
     fits,
   };

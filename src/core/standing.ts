@@ -1,3 +1,4 @@
+import type { Goal } from './goal.ts';
 import { type Ms, ms } from './units.ts';
 
 /** One vCPU as the hypervisor tells of it at one moment. */
@@ -25,7 +26,8 @@ const RAN_MS = 1;
 export function standingAfter(before: Standing | undefined, readings: readonly (VcpuReading | undefined)[], atMs: number): Standing {
   const elapsedMs = before === undefined ? 0 : Math.max(0, atMs - before.atMs);
   const vcpus = readings.map((reading, i) => {
-    if (reading === undefined) return { cpuTimeMs: 0, atMostMs: 0 };
+    // Back on line its CPU time is below that: nothing is known of it then.
+    if (reading === undefined) return { cpuTimeMs: Number.POSITIVE_INFINITY, atMostMs: 0 };
     const { cpuTimeMs } = reading;
     if (reading.running || reading.blocked) return { cpuTimeMs, atMostMs: 0 };
     const last = before?.vcpus[i];
@@ -40,4 +42,14 @@ export function standingAfter(before: Standing | undefined, readings: readonly (
 export function longestStanding({ vcpus }: Standing): Ms | undefined {
   const longest = Math.max(0, ...vcpus.map(({ atMostMs }) => atMostMs));
   return Number.isFinite(longest) ? ms(longest) : undefined;
+}
+
+/**
+ * The stall before a suspension: at most `lawMs`, and no longer than a guest that was seen to have been waiting for `atMostMs`, `agoMs` ago, can
+ * have stood when it runs again. credit1 lets a parked vCPU run at its next accounting only (csched_acct, once a timeslice), whenever
+ * its cap was lifted.
+ */
+export function boundedStall(lawMs: Ms, atMostMs: number, agoMs: number, { capabilities }: Pick<Goal, 'capabilities'>): Ms {
+  const { scheduler, tsliceMs, liftLatencyMs } = capabilities;
+  return ms(Math.min(lawMs, atMostMs + agoMs + liftLatencyMs + (scheduler === 'credit' ? tsliceMs : 0)));
 }

@@ -5,6 +5,7 @@ import type { Goal } from './goal.ts';
 import type { Observation } from './observation.ts';
 import type { Outcome, SummaryRecord } from './record.ts';
 import { stallOf } from './stall.ts';
+import { boundedStall } from './standing.ts';
 import { type Ms, ms } from './units.ts';
 
 /** What a summary needs, folded from observations and decisions as they come. Readonly. */
@@ -74,7 +75,10 @@ function event(base: Tally, observation: Observation, decision: Decision, goal: 
         ...base,
         suspendRequestedAtMs: observation.atMs,
         verdict: decision,
-        stallBeforeMs: stallNow(base.cap, goal),
+        stallBeforeMs:
+          observation.standingMs === undefined
+            ? stallNow(base.cap, goal)
+            : boundedStall(ms(stallNow(base.cap, goal)), observation.standingMs, 0, goal),
         ...(decision.action === 'deny' ? { abortDecision: decision } : {}),
       };
     case 'suspended':

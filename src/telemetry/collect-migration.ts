@@ -1,6 +1,6 @@
 import { Gauge, type Registry } from 'prom-client';
 import { capPercent, isLower } from '../core/cap.ts';
-import { lastStall } from '../core/gate.ts';
+import { longestStall } from '../core/gate.ts';
 import type { Goal } from '../core/goal.ts';
 import { currentRound } from '../core/track.ts';
 import { PAGE_BYTES, WIRE_BYTES_PER_PAGE } from '../core/units.ts';
@@ -98,7 +98,7 @@ const READINGS: readonly Reading[] = [
   {
     name: 'stall_seconds',
     help: 'Longest time that the guest stands still because of the cap in force, by the law of its scheduler.',
-    read: (m) => (running(m) ? seconds(lastStall(m.track, m.start.goal)) : 0),
+    read: (m) => (running(m) ? seconds(longestStall(m.track, m.start.goal)) : 0),
   },
   { name: 'stall_limit_seconds', help: 'Longest stall that throttling may cause.', read: (m) => seconds(m.start.goal.maxStallMs) },
   { name: 'target_downtime_seconds', help: 'Downtime that was asked for.', read: (m) => seconds(m.start.goal.targetDowntimeMs) },

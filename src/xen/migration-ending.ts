@@ -55,7 +55,7 @@ export function endingReader(options: EndingOptions) {
         'xl migrate failed',
       ...ours(),
     };
-    return lookedAfter(ending, { isOurs: true, mayRunThere: job.mayRunThere(), mayYetSuspend: result.signal !== undefined && !saved });
+    return lookedAfter(ending, { isOurs: true, mayRunThere: job.mayRunThere(), mayYetSuspend: !saved && suspendedAtMs === undefined });
   };
   /** What became of the guest is part of how it ended. */
   const lookedAfter = async (ending: Ending, how: Parameters<EndingOptions['lookAfter']>[0]): Promise<Ending> => {
@@ -72,7 +72,7 @@ export function endingReader(options: EndingOptions) {
       ? {}
       : { downtimeMs: ms(completedAtMs - passedOnAtMs), downtimeSource: 'relay' };
   const fromRelay = async (): Promise<Ending> => {
-    const how = { isOurs: false, mayRunThere: !closed || saved, mayYetSuspend: !saved && passedOnAtMs !== undefined };
+    const how = { isOurs: false, mayRunThere: !closed || saved, mayYetSuspend: !saved && suspendedAtMs === undefined };
     if (!closed) return lookedAfter({ result: 'unknown', reason: 'the relay was lost' }, how);
     if (!saved) return lookedAfter({ result: 'stayed', reason: why ?? besides(lost, firstError) ?? 'the save failed', ...ours() }, how);
     const left = await options.hasLeft();

@@ -9,6 +9,8 @@ import type { RelayMessage } from './relay/protocol.ts';
 export interface Look {
   /** When it was taken: the message that asked for it may have waited. */
   readonly takenAtMs?: Ms;
+  /** Too late for what belongs to the message's moment: dirty count and CPU time. */
+  readonly late?: true;
   readonly dirtyPages?: Pages | undefined;
   readonly cpu?: CpuReading | undefined;
 }
@@ -66,7 +68,7 @@ export function relayReader(domain: DomainFacts, baseline: Pages | undefined): R
     const dirtyPages = dirtied(look.dirtyPages);
     return {
       ...(dirtyPages === undefined ? {} : { dirtyPages }),
-      ...(look.cpu === undefined ? {} : { cpuTimeMs: look.cpu.cpuTimeMs }),
+      ...(look.cpu === undefined || look.late === true ? {} : { cpuTimeMs: look.cpu.cpuTimeMs }),
       ...standingIn(look),
     };
   };

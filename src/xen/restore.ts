@@ -81,7 +81,8 @@ const RETRY_MS = 250;
 const LIVING_SETTLE_MS = 2500;
 
 /** True when a cap or timeslice that we set, or log-dirty mode, may still be in force. */
-export const isLeft = (outcome: RestoreOutcome): boolean => outcome.verdict === 'failed' || outcome.verdict === 'corrupt';
+export const isLeft = ({ kind, verdict }: RestoreOutcome): boolean =>
+  verdict === 'failed' || verdict === 'corrupt' || (kind === 'resume' && verdict === 'in-use');
 
 /**
  * Puts back what dead processes left: for each journal whose owner is really dead, where the UUID is still here and the value is one that

@@ -14,7 +14,7 @@ const TELLS = 3;
 /**
  * A suspended domain goes on where it stands, as xl lets it when its migration fails (libxl__domain_resume with suspend_cancel, without a
  * device model): its suspend hypercall returns 1, "cancelled", and xenstored forgets that it was shut down. `xch` is an open handle of
- * libxenctrl. Xen itself refuses (EINVAL) a domain that is not suspended. Both libraries are loaded only here: it is rarely needed. Throws
+ * libxenctrl. libxenguest refuses (EINVAL, on x86) a domain that is not suspended, though not in one step with the resume. Both libraries are loaded only here: it is rarely needed. Throws
  * as koffi does where one of them is missing.
  */
 export function resumeCall(koffi: Koffi, libxenguest: string, xch: unknown, domid: number): ResumeCall {

@@ -68,13 +68,13 @@ export async function resumeDomain(domain: Logged, xl: RunXl, system: ResumeSyst
   }
 }
 
-/** By name, domid or UUID; one that xl has renamed in the hand-over by its own name, too. Never throws. */
+/**
+ * By its exact name, domid or UUID: one that xl has renamed (`NAME--migratedaway`) was most likely permitted to start at the destination, and
+ * whoever resumes it here has to mean just that one. Never throws.
+ */
 export async function resumeNamed(wanted: string, xl: RunXl, system: ResumeSystem = RESUME_SYSTEM): Promise<RestoreOutcome> {
   try {
-    const domains = await listDomains(xl);
-    const away = domains.find(({ name }) => name === `${wanted}${AWAY}`);
-    const isThere = domains.some(({ domid, name, uuid }) => [String(domid), name, uuid].includes(wanted));
-    return await resumeDomain(isThere || away === undefined ? findDomain(domains, wanted) : away, xl, system);
+    return await resumeDomain(findDomain(await listDomains(xl), wanted), xl, system);
   } catch (error) {
     const base: Base = { kind: 'resume', what: printable(wanted), before: null, after: null, original: null };
     return { ...base, verdict: 'failed', text: printable(messageOf(error)), hint: 'xl list' };
@@ -101,7 +101,12 @@ function refusalOf(
       type === 'hvm'
         ? 'it stays suspended: it is an HVM guest, whose device model was stopped with it and would have to go on at the same moment'
         : 'it stays suspended: xl does not tell whether it is a PV or PVH guest';
-    return { ...base, verdict: 'failed', text, hint: `xl destroy ${domid}, and start it anew` };
+    return {
+      ...base,
+      verdict: 'failed',
+      text,
+      hint: `xl resume ${domid} where this xl knows it (4.20 on); else xl destroy ${domid}, and start it anew`,
+    };
   }
   const isIncoming = ({ kind }: SaveProcess): boolean => twins.length > 0 && (kind === 'receiver' || kind === 'restore');
   // Under both its names, should xl have renamed it.

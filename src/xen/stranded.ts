@@ -52,7 +52,7 @@ export async function lookAfter(domain: Logged, xl: RunXl, options: StrandedOpti
   let failure: Stranded | undefined;
   for (let look = 1, stands = 0, runs = 0, unknown = 0, failures = 0; look <= LOOKS_MAX; look++) {
     if (look > 1) await system.sleep(LOOK_MS);
-    if (signal?.aborted === true) return undefined;
+    if (signal?.aborted === true) return seen.as === 'stands' || seen.as === 'busy' ? unclear(seen, domain.domid) : undefined;
     seen = await lookAt(domain, xl, system);
     if (seen.as === 'gone') return undefined;
     if (seen.as === 'unknown' && ++unknown >= UNKNOWN_MAX) break;

@@ -90,10 +90,13 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
   });
   let learnedSample: PairSample | undefined;
 
+  /** How long the guest has been standing is true whenever it is read. */
+  const lateLook = (): Look => ({ takenAtMs: monotonicMs(), late: true, cpu: xenctrl?.cpu(domain.domid, domain.vcpus) });
   const look = (): Look => ({
     takenAtMs: monotonicMs(),
-    dirtyPages: xenctrl?.dirtyPages(domain.domid),
+    // First: a peek pauses the guest, which is then not seen to run.
     cpu: xenctrl?.cpu(domain.domid, domain.vcpus),
+    dirtyPages: xenctrl?.dirtyPages(domain.domid),
   });
   let latestAtMs = ms(0);
   const emit = (reported: Observation | undefined): void => {
@@ -129,7 +132,7 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
   const receive = (message: RelayMessage): void => {
     // Late to a message, we would look at what came after it: once the helper has gone on, the dirty count is another one.
     const isLate = monotonicMs() - message.atMs > LOOK_LATE_MS;
-    const observation = reader.read(message, isLate ? () => ({ dirtyPages: undefined, cpu: undefined }) : look);
+    const observation = reader.read(message, isLate ? lateLook : look);
     if (observation !== undefined && 'awaited' in message && message.awaited) questions.set(observation, message.id);
     ending.read(message);
     watchdog.read(message);

@@ -30,6 +30,7 @@ describe('how long a guest has been waiting for the CPU', () => {
   it('starts anew where CPU time went back or a vCPU came on line', () => {
     expect(folded([0, [at(50)]], [100, [at(10)]])).toBeUndefined();
     expect(folded([0, [at(50, { running: true })]], [100, [at(80), at(1)]])).toBeUndefined();
+    expect(folded([0, [undefined]], [100, [at(5000)]])).toBeUndefined();
   });
   it('is never less than the truth, whatever the looks', () => {
     const spans = fc.array(fc.tuple(fc.boolean(), fc.integer({ min: 2, max: 400 })), { minLength: 1, maxLength: 30 });

@@ -133,9 +133,11 @@ describe('by name', () => {
     expect(resumed).toEqual([24]);
   });
 
-  it('one that xl has renamed in the hand-over, and how it gets its name back', async () => {
-    const { xl, system } = host({ name: 'vm1--migratedaway' });
-    expect(await resumeNamed('vm1', xl, system())).toMatchObject({ verdict: 'restored', hint: "xl rename 24 'vm1'" });
+  it('one that xl has renamed in the hand-over only by that name, and how it gets its own back', async () => {
+    const { xl, system, resumed } = host({ name: 'vm1--migratedaway' });
+    expect(await resumeNamed('vm1', xl, system())).toMatchObject({ verdict: 'failed' });
+    expect(resumed).toEqual([]);
+    expect(await resumeNamed('vm1--migratedaway', xl, system())).toMatchObject({ verdict: 'restored', hint: "xl rename 24 'vm1'" });
   });
 
   it('hostile names come out printable, and lend nobody their state', async () => {
