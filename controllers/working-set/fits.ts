@@ -74,10 +74,9 @@ export function fitting(
       hoped: { fitPages: most, fitPagesLifted: most, fitPagesFree: most, ...no },
     };
   }
+  const [fullThen, rateThen] = [widened(full, caution), widened(rate, caution)];
   const most = (liftMs: Ms | undefined, runFirstMs = ms(0)): number =>
-    pagesThatSurelyFit(target, widened(full, caution), widened(rate, caution), goal, liftMs, runFirstMs, (count) =>
-      widened(gateReads(count), caution),
-    );
+    pagesThatSurelyFit(target, fullThen, rateThen, goal, liftMs, runFirstMs, (count) => widened(gateReads(count), caution));
   const hopedGoal: Goal = {
     ...goal,
     overheadMs: { ...goal.overheadMs, value: goal.overheadMs.low },
@@ -100,10 +99,8 @@ export function dirtyRange(guest: GuestView, shapes: Shapes, extraMs: number): E
   const value = dirtyIn(guest, shapes.value);
   const high = dirtyIn(guest, shapes.high, extraMs);
   if (guest.look === undefined) return between(pages(dirtyIn(guest, shapes.low)), pages(value), pages(value + UNSEEN * (high - value)));
-  const since = between(
-    0.7 * Math.max(0, value - guest.look.pages),
-    Math.max(0, value - guest.look.pages),
-    Math.max(0, high - guest.look.pages),
-  );
-  return plus<number>(gateReads(guest.look.pages), since) as Estimate<Pages>;
+  const read = guest.look.pages;
+  const more = Math.max(0, value - read);
+  const since = between(0.7 * more, more, Math.max(0, high - read));
+  return plus<number>(gateReads(read), since) as Estimate<Pages>;
 }
