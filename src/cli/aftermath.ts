@@ -3,7 +3,7 @@ import type { SummaryRecord } from '../core/record.ts';
 import { INCOMING } from '../xen/domain.ts';
 import type { MigrateResult } from '../xen/migrate-job.ts';
 import type { RestoreOutcome } from '../xen/restore.ts';
-import { printable } from '../xen/xl-errors.ts';
+import { printable, quoted } from '../xen/xl-errors.ts';
 import type { Output } from './output.ts';
 
 export interface Aftermath {
@@ -61,7 +61,7 @@ export function tellOfCap(
   const { domain, outcome, capBefore } = summary;
   if (capBefore === 0 || startedBy === undefined || !LIBVIRT.test(startedBy) || (outcome !== 'met' && outcome !== 'missed')) return;
   const name = printable(domain);
-  const set = `virsh -c xen:///system schedinfo '${name}' --set cap=${capBefore}`;
+  const set = `virsh -c xen:///system schedinfo ${quoted(domain)} --set cap=${capBefore}`;
   output.say(
     `${name} had a cap of ${capBefore} % here, which libvirt does not carry: at the destination it has none. There: ${set}`,
     'warning',
@@ -74,12 +74,16 @@ async function tellOfHalf({ result, receiverLost, domain, destination, isHere, o
   const name = domain === undefined ? 'NAME' : printable(domain.name);
   const incoming = `${name}${INCOMING}`;
   if (domain !== undefined && (await isHere?.(`${domain.name}${INCOMING}`).catch(() => false)) === true) {
-    output.say(`${incoming} is left on this host: no migration of ${name} to it will succeed. xthrottle restore '${name}' --half`, 'error');
+    output.say(
+      `${incoming} is left on this host: no migration of ${name} to it will succeed. xthrottle restore ${quoted(domain.name)} --half`,
+      'error',
+    );
     return;
   }
   // With -s '' the destination is a command.
   const where = /\s/.test(destination) ? 'there' : `ssh ${printable(destination)}`;
-  const destroy = `${where}${where === 'there' ? ':' : ''} xl destroy '${incoming}'`;
+  const word = quoted(`${domain?.name ?? 'NAME'}${INCOMING}`);
+  const destroy = `${where}${where === 'there' ? ':' : ''} xl destroy ${where === 'there' ? word : quoted(word)}`;
   if (half === 'there')
     output.say(`${incoming} is at the destination, left by a lost migration: none will succeed. If none runs, ${destroy}`, 'error');
   else output.say(`if ${incoming} is left at the destination (xl list there), every further migration fails: ${destroy}`, 'warning');

@@ -7,6 +7,7 @@ import { isSuspended, listDomains } from '../xen/domain.ts';
 import type { MigrateJob } from '../xen/migrate-job.ts';
 import { learnPair, loadPair } from '../xen/pair-store.ts';
 import { restoreLogDirtyOf } from '../xen/restore.ts';
+import { saveProcesses } from '../xen/save-processes.ts';
 import { lookAfter } from '../xen/stranded.ts';
 import type { XenMigration } from '../xen/xen-migration.ts';
 import { printable, type RunXl } from '../xen/xl-errors.ts';
@@ -87,14 +88,16 @@ async function withoutMigration({ destination, observe, job, signals, output, xl
     return { code, reason };
   };
   const signal = signals.exitName();
+  let helperAtWork = false;
   if (signal !== undefined) {
     // Its save helper may be at work without us.
+    helperAtWork = saveProcesses().some((process) => process.kind === 'save' && process.domid === facts.domid);
     if ((await isSuspended(xl, facts.domid, facts.uuid).catch(() => true)) || job.handsOver())
       output.say('the guest is suspended: xl is not ended, since it alone can resume or hand over the guest', 'warning');
     else await job.terminate();
   }
   const result = await job.done;
-  const mayYetSuspend = result.signal !== undefined && signal === undefined;
+  const mayYetSuspend = result.signal !== undefined && (signal === undefined || helperAtWork);
   // It has moved where its receiver told so, whatever became of xl.
   const moved = result.migrated || result.startedAtMs !== undefined;
   const stranded = result.migrated

@@ -10,7 +10,7 @@ export async function settle(directory: string, outcomes: readonly RestoreOutcom
   // An unreadable journal may be any domain's: then only what was really looked at is corrected.
   const unsure = outcomes.some(({ verdict }) => verdict === 'corrupt');
   return await settleTextfiles(directory, {
-    left: outcomes.filter((outcome) => isLeft(outcome) || outcome.verdict === 'owner-alive').map(({ what }) => what),
+    left: outcomes.filter((o) => o.kind === 'cap' && (isLeft(o) || o.verdict === 'owner-alive')).map(({ what }) => what),
     ...(domain === undefined && !unsure ? {} : { only: domain === undefined ? names : [...names, domain] }),
   });
 }

@@ -20,10 +20,10 @@ export interface CapSet {
  */
 export interface CapActuator {
   /**
-   * That the domid still is the domain of our UUID: asked before the first change, and again when the answer is old. libxl gives a domid
-   * that has ended to nobody else for a minute. Throws XthrottleError('noDomain').
+   * That the domid still is the domain of our UUID: asked before the first change, and again when the answer is old (`maxAgeMs`; before a
+   * change: 30 s). libxl gives a domid that has ended to nobody else for a minute. Throws XthrottleError('noDomain').
    */
-  verify(): Promise<void>;
+  verify(maxAgeMs?: number): Promise<void>;
   /** Through libxenctrl where it is there, else xl; `atOnce`: without waiting for the changes under way. Throws XthrottleError. */
   read(options?: { readonly atOnce?: boolean }): Promise<Cap>;
   /**
@@ -58,9 +58,9 @@ export function createActuator(options: ActuatorOptions): CapActuator {
   };
   let same: Promise<void> | undefined;
   let verifiedAtMs = Number.NEGATIVE_INFINITY;
-  const isVerified = (): boolean => performance.now() - verifiedAtMs <= VERIFIED_MS;
-  const verify = (): Promise<void> => {
-    if (isVerified()) return Promise.resolve();
+  const isVerified = (maxAgeMs = VERIFIED_MS): boolean => performance.now() - verifiedAtMs <= maxAgeMs;
+  const verify = (maxAgeMs?: number): Promise<void> => {
+    if (isVerified(maxAgeMs)) return Promise.resolve();
     same ??= assertSameDomain(domain, xl)
       .then(() => {
         verifiedAtMs = performance.now();

@@ -51,6 +51,8 @@ export interface CapSteering {
 
 const RESTORE_ATTEMPTS = 4;
 const RETRY_MS = 200;
+/** Well below the age at which the actuator asks again before a change. */
+const VERIFY_AGAIN_MS = 15_000;
 /** How long a call that cannot be ended is waited for. */
 const LINGER_POLLS = 20;
 const LINGER_POLL_MS = 500;
@@ -259,6 +261,8 @@ export function steerCap(options: SteeringOptions): CapSteering {
     set: caught,
     lift: liftFor,
     lookForOthers: async () => {
+      // Asked in good time: the lift at the suspend request is not to wait for an answer while the guest is parked.
+      if (isLower(expected, original)) actuator.verify(VERIFY_AGAIN_MS).catch(() => undefined);
       const theirsNow = await othersChange().catch(() => true);
       if (!theirsNow && cameLate && !closing) await caught(expected);
     },

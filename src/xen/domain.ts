@@ -5,7 +5,7 @@ import { type Ms, ms, pages } from '../core/units.ts';
 import { isCapping, readTslice } from './cap-calls.ts';
 import { type DomainRow, parseDomainRows, parseInfo, parsePoolOf, parseTslices, parseVcpus } from './parse.ts';
 import { type DomainConfig, parseDomains } from './parse-domains.ts';
-import { printable, type RunXl, xlOutput } from './xl-errors.ts';
+import { printable, quoted, type RunXl, xlOutput } from './xl-errors.ts';
 
 /** A domain as it stands before its migration, and what its scheduler lets us do. */
 export interface XenDomain {
@@ -114,7 +114,7 @@ export function assertMigratable(domain: DomainConfig, domains: readonly DomainC
   if (leftover !== undefined) {
     refuse(
       `a domain ${printable(leftover.name)} is there: ${name} is being migrated already, or a migration was lost`,
-      `if no migration of it runs: xthrottle restore '${name}' --half`,
+      `if no migration of it runs: xthrottle restore ${quoted(domain.name)} --half`,
     );
   }
 }

@@ -2,7 +2,7 @@ import { messageOf } from '../core/errors.ts';
 import { INCOMING, listDomains, listRows } from './domain.ts';
 import type { RestoreOutcome } from './restore.ts';
 import { type SaveProcess, saveProcesses } from './save-processes.ts';
-import { printable, type RunXl, xlOutput } from './xl-errors.ts';
+import { printable, quoted, type RunXl, xlOutput } from './xl-errors.ts';
 
 /**
  * Destroys the half of a guest (`NAME--incoming`) that a lost migration left on this host, with which no further one succeeds. Only one
@@ -43,6 +43,6 @@ export async function destroyHalf(
       return { ...at, verdict: 'failed', text: 'xl destroyed it, but it is still there', hint: `xl destroy ${domid}` };
     return { ...at, verdict: 'restored', text: 'the half that a lost migration had left is destroyed: the next one finds its place free' };
   } catch (error) {
-    return { ...base, verdict: 'failed', text: messageOf(error), hint: `xl list; xl destroy '${printable(half)}'` };
+    return { ...base, verdict: 'failed', text: messageOf(error), hint: `xl list; xl destroy ${quoted(half)}` };
   }
 }

@@ -18,7 +18,7 @@ import { type LogDirtyRestored, restoreLogDirty } from './log-dirty.ts';
 import { isAlive, type Owner, sameOwner, thisProcess } from './owner.ts';
 import { type DomainConfig, parseDomains } from './parse-domains.ts';
 import { settleTslice } from './tslice-pool.ts';
-import { printable, type RunXl, xlOutput } from './xl-errors.ts';
+import { printable, quoted, type RunXl, xlOutput } from './xl-errors.ts';
 
 export type RestoreVerdict =
   /** Put back and read back. */
@@ -307,7 +307,7 @@ function commandOf(entry: JournalEntry): string {
     case 'cap':
       return `xl ${writeCapArgs(entry.domid, entry.scheduler, capFromXen(entry.capOriginal)).join(' ')}`;
     case 'tslice':
-      return `xl sched-credit -s -t ${entry.tsliceOriginalMs} -p '${printable(entry.pool)}'`;
+      return `xl sched-credit -s -t ${entry.tsliceOriginalMs} -p ${quoted(entry.pool)}`;
     case 'logdirty':
       return `xthrottle restore ${entry.domid} --log-dirty; its next migration turns it off, too`;
     case 'balloon':

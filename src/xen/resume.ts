@@ -9,7 +9,7 @@ import type { DomainConfig } from './parse-domains.ts';
 import type { RestoreOutcome } from './restore.ts';
 import type { ResumeCall } from './resume-call.ts';
 import { mayBeSaving, type SaveProcess, saveProcesses } from './save-processes.ts';
-import { printable, type RunXl } from './xl-errors.ts';
+import { printable, quoted, type RunXl } from './xl-errors.ts';
 
 /** What is asked of the system; tests stand in for it. */
 export interface ResumeSystem {
@@ -61,7 +61,7 @@ export async function resumeDomain(domain: Logged, xl: RunXl, system: ResumeSyst
       ...(after === undefined ? [] : [`its cap is ${showCap(after)}`]),
       ...(called === 'untold' ? ['xenstored could not be told, and may not notice its next shutdown or suspension'] : []),
     ].join('; ');
-    const name = config.name.endsWith(AWAY) ? { hint: `xl rename ${domid} '${printable(config.name.slice(0, -AWAY.length))}'` } : {};
+    const name = config.name.endsWith(AWAY) ? { hint: `xl rename ${domid} ${quoted(config.name.slice(0, -AWAY.length))}` } : {};
     return { ...base, verdict: 'restored', after: after === undefined ? null : capToXen(after), text, ...name };
   } catch (error) {
     return failed(printable(messageOf(error)), `xl list; then ${resumeCommand(domid)}`);

@@ -11,7 +11,7 @@ import { JOURNAL_VERSION, type TsliceEntry } from './journal-entry.ts';
 import { type Owner, thisProcess } from './owner.ts';
 import { parseRatelimits } from './parse.ts';
 import { entriesOf, type JournalPlace, settleTslice, shortenTslice } from './tslice-pool.ts';
-import { printable, type RunXl, xlOutput } from './xl-errors.ts';
+import { printable, quoted, type RunXl, xlOutput } from './xl-errors.ts';
 
 /** A pool's timeslice as one migration counts on it. */
 export interface TsliceHold {
@@ -116,7 +116,7 @@ export function tsliceKeeper({ xl, journal, guarded, ...options }: TsliceKeeperO
       }
     }
     shared.count = 1;
-    const command = `xl sched-credit -s -p '${printable(pool)}' -t ${entry.tsliceOriginalMs}`;
+    const command = `xl sched-credit -s -p ${quoted(pool)} -t ${entry.tsliceOriginalMs}`;
     return {
       restored: false,
       capAfter: null,
@@ -213,7 +213,7 @@ export async function assertTslice(tsliceMs: Ms, { facts, pool, scheduler, sched
   if (ratelimitUs !== undefined && ratelimitUs > tsliceMs * 1000) {
     throw usage(
       `--tslice ${tsliceMs}ms is below the pool's ratelimit of ${ratelimitUs / 1000} ms, and Xen allows no such timeslice`,
-      `ask for at least ${Math.ceil(ratelimitUs / 1000)}ms, or lower the ratelimit: xl sched-credit -s -p '${printable(pool)}' -r ${tsliceMs * 1000}`,
+      `ask for at least ${Math.ceil(ratelimitUs / 1000)}ms, or lower the ratelimit: xl sched-credit -s -p ${quoted(pool)} -r ${tsliceMs * 1000}`,
     );
   }
 }

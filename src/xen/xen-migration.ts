@@ -19,7 +19,7 @@ import { type Look, relayReader } from './relay-reader.ts';
 import { type RoundClock, startSampler } from './sampler.ts';
 import { suspendWatchdog } from './suspend-watchdog.ts';
 import { capFor, type TsliceHold } from './tslice.ts';
-import { printable } from './xl-errors.ts';
+import { printable, quoted } from './xl-errors.ts';
 
 export interface XenMigration extends Migration {
   readonly host: 'xen';
@@ -126,7 +126,10 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     if (steering !== undefined) session.abort(RECEIVER_LOST);
     const name = printable(domain.name);
     // It was a process of this host: so is what it leaves.
-    options.note?.('error', `${name}: ${RECEIVER_LOST}; should ${name}${INCOMING} be left: xthrottle restore '${name}' --half`);
+    options.note?.(
+      'error',
+      `${name}: ${RECEIVER_LOST}; should ${name}${INCOMING} be left: xthrottle restore ${quoted(domain.name)} --half`,
+    );
   });
 
   const receive = (message: RelayMessage): void => {
@@ -209,7 +212,7 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     const own = domain.capOriginal;
     if (cap !== null && cap !== capToXen(own)) {
       const name = printable(domain.name);
-      const todo = `there: xl ${capabilities.scheduler === 'credit2' ? 'sched-credit2' : 'sched-credit'} -d '${name}' -c ${capToXen(own)}`;
+      const todo = `there: xl ${capabilities.scheduler === 'credit2' ? 'sched-credit2' : 'sched-credit'} -d ${quoted(domain.name)} -c ${capToXen(own)}`;
       options.note?.('warning', `${name}: its cap is ${showCap(capFromXen(cap))} at the destination, here it was ${showCap(own)}; ${todo}`);
     }
     return cap;

@@ -78,5 +78,17 @@ const UNPRINTABLE = /[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/
 /** Text for a terminal or a log: what would move the cursor, end the line or turn the direction is shown as an escape. */
 export const printable = (text: string): string => text.replace(UNPRINTABLE, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
 
-/** The same for text of several lines, whose ends stay. */
+/** Means nothing special to any shell. */
+const PLAIN = /^[\w.,:@%+=/-]+$/;
+/** Means something between double quotes. */
+const SPECIAL = /["$`\\!]/;
+
+/** A name as one word of a command that a person may paste into a shell, whatever it holds; over ssh, where two shells read it, twice. */
+export function quoted(name: string): string {
+  const shown = printable(name);
+  if (PLAIN.test(shown)) return shown;
+  return shown.includes("'") && !SPECIAL.test(shown) ? `"${shown}"` : `'${shown.replaceAll("'", "'\\''")}'`;
+}
+
+/** `printable` for text of several lines, whose ends stay. */
 export const printableLines = (text: string): string => text.split('\n').map(printable).join('\n');

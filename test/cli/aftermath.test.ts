@@ -29,7 +29,7 @@ describe('after a migration that failed', () => {
     const { lines, output } = heard();
     await clearUp({ result: { ...FAILED, half: 'there' }, destination: 'host2', domain: DOMAIN, output });
     await clearUp({ result: { ...FAILED, half: 'maybe' }, destination: 'pv | xl migrate-receive', domain: DOMAIN, output });
-    expect(lines[0]).toContain("ssh host2 xl destroy 'db 1--incoming'");
+    expect(lines[0]).toContain(`ssh host2 xl destroy "'db 1--incoming'"`);
     expect(lines[1]).toContain("there: xl destroy 'db 1--incoming'");
   });
   it('a half on this very host: the command that mends it', async () => {
@@ -51,7 +51,7 @@ describe('after a migration that failed', () => {
     await clearUp({ ...here, result: FAILED, isHere: () => Promise.reject(new Error('xl is gone')) });
     await clearUp({ ...here, result: { exitCode: 0, migrated: true } });
     expect(lines).toHaveLength(3);
-    for (const line of lines) expect(line).toContain("ssh host2 xl destroy 'db 1--incoming'");
+    for (const line of lines) expect(line).toContain(`ssh host2 xl destroy "'db 1--incoming'"`);
   });
   it('log-dirty is turned off without a word; when that fails, it says what to do', async () => {
     const { lines, output } = heard();
@@ -107,7 +107,7 @@ describe('after a migration that only the sidecar saw', () => {
   };
   it("libvirt's leave the cap behind: the command that sets it at the destination", () => {
     for (const program of ['libvirtd', 'virtxend']) {
-      expect(told({}, program)).toEqual([expect.stringContaining("virsh -c xen:///system schedinfo 'db1' --set cap=60")]);
+      expect(told({}, program)).toEqual([expect.stringContaining("virsh -c xen:///system schedinfo db1 --set cap=60")]);
       expect(told({ outcome: 'missed' }, program)).toHaveLength(1);
     }
   });

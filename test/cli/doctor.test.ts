@@ -63,7 +63,7 @@ describe('doctor', () => {
     host.update((state) => void state.domains.push({ domid: 25, name: 'vm1--incoming', uuid: UUID.replace('d9', 'aa'), vcpus: 1, cap: 0 }));
     const { of } = await doctor([], { XTHROTTLE_XL: STAND_IN_XL, STAND_IN: host.folder, LIBXL_SAVE_HELPER: '/nonexistent' });
     expect(of('left behind')).toMatchObject([{ todo: 'xthrottle restore', exit: 'capNotRestored' }, { exit: 'capNotRestored' }]);
-    expect(of('lost migrations')).toMatchObject([{ level: 'problem', todo: expect.stringContaining("xthrottle restore 'vm1' --half") }]);
+    expect(of('lost migrations')).toMatchObject([{ level: 'problem', todo: expect.stringContaining('xthrottle restore vm1 --half') }]);
     expect(of('LIBXL_SAVE_HELPER')).toMatchObject([{ level: 'problem' }]);
     expect(of('scheduler')).toMatchObject([{ level: 'ok', found: expect.stringContaining('credit') }]);
     expect(of('directories').map(({ level }) => level)).toEqual(['ok', 'ok']);

@@ -77,4 +77,9 @@ describe('xthrottle migrate, interrupted', () => {
     expect(stderr).toContain('before the first round');
     expect(migrations()).toHaveLength(1);
   });
+  it('while a save helper is at work without us: a guest that suspends after xl has gone is not missed', async () => {
+    const { code, stderr } = await migrate('helper', 'migrate');
+    expect(stderr).toMatch(/THE GUEST STANDS SUSPENDED HERE/);
+    expect(code).toBe(EXIT_CODES.migrationFailed.code);
+  });
 });

@@ -371,6 +371,29 @@ describe('the lift for a suspension', () => {
   });
 });
 
+describe('the lift long after the domain was identified', () => {
+  it('asks xl for nothing first, since that was asked meanwhile', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    try {
+      const { fake, steering } = steered(0, { library: true });
+      const lists = () => fake.calls.filter(([command]) => command === 'list').length;
+      await steering.claim();
+      await steering.set(capped(40));
+      for (let second = 0; second < 100; second++) {
+        vi.advanceTimersByTime(1000);
+        await steering.lookForOthers();
+      }
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      const before = lists();
+      expect(before).toBeLessThan(10);
+      expect((await steering.lift(1000)).result).toBe('applied');
+      expect(lists()).toBe(before);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+
 describe("a call of ours on its way when an admin's change is seen", () => {
   it('does not outlast it: theirs is put back', async () => {
     const { fake, steering } = steered(60);

@@ -61,7 +61,7 @@ describe('what is refused before anything is changed', () => {
     });
     await expect(preflight('vm1', host.xl())).rejects.toMatchObject({
       exit: 'noDomain',
-      hint: expect.stringContaining("xthrottle restore 'vm1' --half"),
+      hint: expect.stringContaining('xthrottle restore vm1 --half'),
     });
   });
   it('a PV guest on a Xen without shadow paging, and only there', async () => {

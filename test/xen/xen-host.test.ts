@@ -142,7 +142,7 @@ describe('a receiver that ends', () => {
     watch.end();
     await until(() => heard.some((m) => m.type === 'abort'), 'aborted');
     expect(answer('abort')).toMatchObject({ reason: expect.stringContaining('receiver') });
-    expect(notes.join()).toMatch(/vm1: the receiver at the destination ended .* xthrottle restore 'vm1' --half/);
+    expect(notes.join()).toMatch(/vm1: the receiver at the destination ended .* xthrottle restore vm1 --half/);
     tell({ type: 'log', level: 8, context: 'xc', text: 'Bad file descriptor' });
     tell({ type: 'complete', result: -1, errno: 9 });
     tell({ type: 'end', exitCode: 0 });
@@ -474,7 +474,7 @@ describe('a migration on this host', () => {
 
   it.each([
     [60, []],
-    [20, ["vm1: its cap is 20 % at the destination, here it was 60 %; there: xl sched-credit -d 'vm1' -c 60"]],
+    [20, ["vm1: its cap is 20 % at the destination, here it was 60 %; there: xl sched-credit -d vm1 -c 60"]],
     [undefined, []],
   ] as const)('the cap after a migration is that at the destination (%s); one that differs is told', async (capThere, told) => {
     const fake = fakeXl();

@@ -3,7 +3,7 @@ import type { Finding } from '../../core/finding.ts';
 import { isCapping } from '../cap-calls.ts';
 import type { XenInfo } from '../parse.ts';
 import type { DomainConfig } from '../parse-domains.ts';
-import { printable } from '../xl-errors.ts';
+import { printable, quoted } from '../xl-errors.ts';
 import { note, ok, problem, warning } from './judge-host.ts';
 
 export type DestinationFacts =
@@ -64,7 +64,7 @@ export function judgeDestination(
       problem(
         check,
         `${printable(name)} is there: unless a migration of ${base} runs, none will succeed`,
-        `if none runs: ssh ${host} xl destroy '${printable(name)}'`,
+        `if none runs: ssh ${host} xl destroy ${quoted(quoted(name))}`,
       ),
     );
   }

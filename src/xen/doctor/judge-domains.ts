@@ -2,7 +2,7 @@
 import type { Finding } from '../../core/finding.ts';
 import type { DomainConfig } from '../parse-domains.ts';
 import { mayBeSaving, type SaveProcess } from '../save-processes.ts';
-import { printable } from '../xl-errors.ts';
+import { printable, quoted } from '../xl-errors.ts';
 import { note, ok, problem, warning } from './judge-host.ts';
 
 /**
@@ -21,13 +21,13 @@ export function judgeHalves(
     const busy = running.some((run) => run.domid === domid);
     if (name.endsWith('--incoming')) {
       if (busy) return [ok(check, `${shown} is being received`)];
-      const base = printable(name.slice(0, -'--incoming'.length));
-      const found = `${shown} was left by a lost migration: every further migration of ${base} to this host fails`;
-      return [problem(check, found, `if none is just ending: xthrottle restore '${base}' --half`)];
+      const base = name.slice(0, -'--incoming'.length);
+      const found = `${shown} was left by a lost migration: every further migration of ${printable(base)} to this host fails`;
+      return [problem(check, found, `if none is just ending: xthrottle restore ${quoted(base)} --half`)];
     }
     if (!name.endsWith('--migratedaway')) {
       if (!suspended.has(domid) || running.some((run) => mayBeSaving(run, domain))) return [];
-      const todo = `if it runs nowhere else (xl list at its destination): xthrottle restore ${domid} --resume`;
+      const todo = `unless somebody suspended it on purpose (xl suspend), and if it runs nowhere else (xl list at its destination): xthrottle restore ${domid} --resume`;
       return [problem(check, `${shown} stands suspended, and no migration or save has it: nobody resumes it`, todo)];
     }
     if (busy) return [ok(check, `${shown} is just being handed over`)];

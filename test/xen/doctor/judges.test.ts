@@ -161,7 +161,7 @@ describe('domains', () => {
   const halves = [domain(), domain({ domid: 25, name: 'vm1--incoming' }), domain({ domid: 26, name: 'vm2--migratedaway' })];
   it('halves of lost migrations, with the command that removes them', () => {
     expect(judgeHalves(halves, [])).toMatchObject([
-      { level: 'problem', todo: expect.stringContaining("xthrottle restore 'vm1' --half") },
+      { level: 'problem', todo: expect.stringContaining('xthrottle restore vm1 --half') },
       { level: 'warning', todo: expect.stringContaining('xl destroy 26') },
     ]);
     expect(levels(judgeHalves(halves, [saving(25, 'restore'), saving(26)]))).toEqual(['ok', 'ok']);
