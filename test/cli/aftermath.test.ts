@@ -107,7 +107,7 @@ describe('after a migration that only the sidecar saw', () => {
   };
   it("libvirt's leave the cap behind: the command that sets it at the destination", () => {
     for (const program of ['libvirtd', 'virtxend']) {
-      expect(told({}, program)).toEqual([expect.stringContaining("virsh -c xen:///system schedinfo db1 --set cap=60")]);
+      expect(told({}, program)).toEqual([expect.stringContaining('virsh -c xen:///system schedinfo db1 --set cap=60')]);
       expect(told({ outcome: 'missed' }, program)).toHaveLength(1);
     }
   });

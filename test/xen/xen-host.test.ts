@@ -474,7 +474,7 @@ describe('a migration on this host', () => {
 
   it.each([
     [60, []],
-    [20, ["vm1: its cap is 20 % at the destination, here it was 60 %; there: xl sched-credit -d vm1 -c 60"]],
+    [20, ['vm1: its cap is 20 % at the destination, here it was 60 %; there: xl sched-credit -d vm1 -c 60']],
     [undefined, []],
   ] as const)('the cap after a migration is that at the destination (%s); one that differs is told', async (capThere, told) => {
     const fake = fakeXl();
