@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { cells, QUICK } from './bench/cells.ts';
-import { type Measured, measure } from './bench/measure.ts';
+import { type Measured, measure, warmUp } from './bench/measure.ts';
 import { lineOf } from './bench/table.ts';
 import { onRealXen } from './suite.ts';
 
@@ -10,6 +10,7 @@ const GAP_SHARE = 0.75;
 
 onRealXen('controllers side by side', (lab) => {
   it('working-set suspends a busy guest with a fraction of what stock leaves, and each controller puts the cap back', async () => {
+    await warmUp(lab);
     const measured: Record<string, Measured> = {};
     for (const cell of cells.filter(({ id }) => QUICK.includes(id))) {
       const one = await measure(lab, cell);

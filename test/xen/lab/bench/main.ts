@@ -4,7 +4,7 @@ import { messageOf } from '../../../../src/core/errors.ts';
 import { Lab, prepareLab, whyNoLab } from '../lab.ts';
 import { intoFile, Results } from '../results.ts';
 import { type Cell, cells, QUICK } from './cells.ts';
-import { type Measured, measure } from './measure.ts';
+import { type Measured, measure, warmUp } from './measure.ts';
 import { lineOf, markdownOf } from './table.ts';
 
 const USAGE = `npm run bench:xen -- [--quick] [--only PATTERN] [--minutes N] [--again] [--json FILE] [--markdown FILE] [--list]
@@ -41,6 +41,7 @@ async function run(wanted: readonly Cell[], results: Results<Measured>): Promise
   await lab.boot();
   try {
     await lab.deploy();
+    await warmUp(lab);
     for (const cell of wanted) {
       if (Date.now() > until) break;
       try {

@@ -38,6 +38,7 @@ export function markdownOf(results: readonly Result[]): string {
     cell.id,
     `${Math.round(real.gapMs)}`,
     seconds(real.lostSeconds),
+    seconds(real.withheldSeconds),
     seconds(real.totalSeconds),
     `${real.rounds}`,
     `${real.lastDirtyPages ?? '–'}`,
@@ -50,6 +51,7 @@ export function markdownOf(results: readonly Result[]): string {
     'writer, link, controller',
     'gap ms',
     'lost s',
+    'withheld s',
     'total s',
     'rounds',
     'last pages',
@@ -59,7 +61,7 @@ export function markdownOf(results: readonly Result[]): string {
     'sim total s',
   ];
   return [
-    `${results.length} of ${cells.length} cells (commit ${commits.join(', ')}). Gap and lost work by the guest's own clock; lost: seconds without work between the last heartbeat before and the last after, the gap among them. Right: the simulated host on the same parameters, medians of its seeds.`,
+    `${results.length} of ${cells.length} cells (commit ${commits.join(', ')}). Gap and lost work by the guest's own clock; lost: seconds without work between the last heartbeat before and the last after, the gap and what log-dirty mode slows among them; withheld: of that what the caps took, by the guest's CPU time. Right: the simulated host on the same parameters, medians of its seeds.`,
     '',
     tableOf([head, ...rows]),
     '',
