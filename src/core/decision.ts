@@ -28,8 +28,8 @@ export interface Forecast {
  * A controller's answer to one observation.
  * - `set-cap`, `uncap` (back to the domain's own cap), `hold`: any time.
  * - `stop-and-copy`, `abort`: `stop-and-copy` only answers a policy query; `abort` any time before the suspension, the guest stays where it is.
- * - `grant`, `deny`: the answer to a suspend request. `runFirstMs`: let the guest run uncapped so long before the suspend is passed on,
- *   so that its last stall and the downtime do not join into one gap.
+ * - `grant`, `deny`: the answer to a suspend request. `runFirstMs`: let the guest run uncapped before the suspend is passed on, so that its
+ *   last stall and the downtime do not join into one gap: so long, or as soon as it was seen to run where a host sees that.
  */
 export type Decision = { readonly reason: Reason; readonly forecast?: Forecast } & (
   | { readonly action: 'set-cap'; readonly cap: Cap }

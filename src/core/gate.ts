@@ -130,7 +130,7 @@ export function answerSuspend(dirty: Estimate<Pages> | undefined, fullRate: Esti
   const runFirst = slice ? { runFirstMs: goal.capabilities.tsliceMs } : {};
   if (fits === 'now') return { action: 'grant', forecast, reason: because('fits', said, numbers) };
   if (fits === 'after-slice') {
-    const text = `${said}; a last stall of up to ${Math.round(stallMs)} ms would join it, so the guest runs for a slice first`;
+    const text = `${said}; a last stall of up to ${Math.round(stallMs)} ms would join it, so the guest is let run first`;
     return {
       action: 'grant',
       ...runFirst,

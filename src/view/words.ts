@@ -17,7 +17,7 @@ export function showAction(decision: Decision): string {
     case 'abort':
       return 'abort';
     case 'grant':
-      return decision.runFirstMs === undefined ? 'suspend granted' : `suspend granted after ${showMs(decision.runFirstMs)} of running`;
+      return decision.runFirstMs === undefined ? 'suspend granted' : 'suspend granted once it has run';
     case 'deny':
       return 'suspend denied';
   }

@@ -17,6 +17,7 @@ import type { RelayMessage } from './relay/protocol.ts';
 import type { RelaySession } from './relay/session.ts';
 import { type Look, relayReader } from './relay-reader.ts';
 import { type RoundClock, startSampler } from './sampler.ts';
+import { seenToRun } from './seen-to-run.ts';
 import { suspendWatchdog } from './suspend-watchdog.ts';
 import { capFor, type TsliceHold } from './tslice.ts';
 import { printable, quoted } from './xl-errors.ts';
@@ -67,6 +68,9 @@ const LOOK_LATE_MS = 500;
 const RECEIVER_LOST = 'the receiver at the destination ended before it had the guest, which stays here';
 /** Within the relay's wait for leave to suspend. */
 const LIFT_WAIT_MS = 1500;
+/** A guest that does not run after its cap was lifted is waited for: until it runs it dirties nothing. With the lift within the relay's wait, too. */
+const RUN_FIRSTS_MAX = 10;
+const SEEN_TO_RUN_MS_MAX = 500;
 
 /** One migration on this host: its relay's session, the looks from outside, and the cap, as one stream and one `apply`. */
 export function createXenMigration(options: XenMigrationOptions): XenMigration {
@@ -228,6 +232,15 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     return effect;
   };
 
+  /** Lets the guest run before it is suspended; where that cannot be seen the relay is to wait for what is returned. */
+  const letRun = async (runFirstMs: Ms): Promise<Ms | undefined> => {
+    const vcpus = () => xenctrl?.cpu(domain.domid, domain.vcpus)?.vcpus;
+    const seen = await seenToRun({ vcpus, atMostMs: Math.min(SEEN_TO_RUN_MS_MAX, RUN_FIRSTS_MAX * runFirstMs) });
+    if (seen === 'stood')
+      options.note?.('warning', `${printable(domain.name)}: it did not run after its cap was lifted: the stall before joins the downtime`);
+    return seen === 'unknown' ? runFirstMs : undefined;
+  };
+
   const answerSuspend = async (decision: Decision, id: number, onMiss: OnMiss): Promise<Effect> => {
     if (decision.action === 'deny' || decision.action === 'abort') {
       ending.aborting(decision.reason.text);
@@ -250,9 +263,10 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
         `${printable(domain.name)}: ${why}: suspended all the same, as stock Xen would; the downtime is longer for it`,
       );
     }
-    const afterMs = decision.action === 'grant' ? decision.runFirstMs : undefined;
+    const runFirstMs = decision.action === 'grant' ? decision.runFirstMs : undefined;
+    const blindMs = runFirstMs === undefined ? undefined : await letRun(runFirstMs);
     ending.granting();
-    session.answerSuspend(id, true, decision.reason.text, afterMs);
+    session.answerSuspend(id, true, decision.reason.text, blindMs);
     const { latencyMs, error } = lifted ?? {};
     return {
       result: 'applied',

@@ -254,6 +254,45 @@ describe('a migration on this host', () => {
     expect(readdirSync(directory())).toEqual([]);
   });
 
+  it('let run first: leave is given once the guest was seen to run, after the lift', async () => {
+    const fake = fakeXl();
+    let readings = 0;
+    let cpuTimeMs = 0;
+    const xenctrl: Xenctrl = {
+      library: 'stand-in',
+      dirtyPages: () => undefined,
+      // Parked, until it was looked at ten times after its lift.
+      cpu() {
+        if (fake.domain().cap === 0 && ++readings > 10) cpuTimeMs += 6;
+        return { cpuTimeMs: ms(cpuTimeMs), onlineVcpus: 1, vcpus: [{ cpuTimeMs, running: false, blocked: false }] };
+      },
+      getCap: () => capFromXen(fake.domain().cap),
+      setCap: (_domid, _scheduler, cap) => {
+        fake.domain().cap = capToXen(cap);
+        return true;
+      },
+      close: () => undefined,
+    };
+    const { host: opened } = await open(fake, { xenctrl });
+    const { tell, answer } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    let readingsAtAnswer = 0;
+    steer(migration, (o) => {
+      if (o.type === 'round-start') return capAt(20);
+      return o.type === 'suspend-request' ? { action: 'grant', reason, runFirstMs: ms(500) } : undefined;
+    });
+    round(tell, 0, 9000);
+    await until(() => fake.domain().cap === 20, 'capped');
+    tell({ type: 'suspend-request', id: 1, awaited: true, round: 4 });
+    await until(() => {
+      if (answer('suspend-answer') !== undefined) readingsAtAnswer ||= readings;
+      return readingsAtAnswer > 0;
+    }, 'answered');
+    expect(answer('suspend-answer')).toMatchObject({ id: 1, grant: true });
+    expect(answer('suspend-answer')).not.toHaveProperty('afterMs');
+    expect(readingsAtAnswer).toBeGreaterThan(10);
+  });
+
   it('denied: the answer carries the reason, the guest stays, the cap is back', async () => {
     const fake = fakeXl();
     const { host: opened } = await open(fake);
