@@ -1,10 +1,7 @@
-/**
- * The simulated fault matrix: `npm run faults -- --runs N [--seed S] [--json FILE] [--markdown FILE] [--only FAULT]`; `SEED=n` runs one run
- * by its own seed and tells its story. `--fuzz N` puts N hostile inputs into every reader instead.
- */
+/** The simulated fault matrix: `npm run faults`. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
+import { optionsOf, refuse, wholeNumber } from '../program.ts';
 import { FAULT_KINDS, type FaultKind } from './faults.ts';
 import { fuzz } from './fuzz.ts';
 import { seedOf } from './rng.ts';
@@ -12,34 +9,34 @@ import { type RunReport, simulate } from './run.ts';
 import { simulateStock } from './stock.ts';
 import { asMarkdown, asText, Table } from './table.ts';
 
-const USAGE = 'npm run faults -- [--runs N] [--seed S] [--only FAULT]… [--json FILE] [--markdown FILE], or --fuzz N [--seed S], or SEED=n';
+const USAGE = `npm run faults -- [--runs N] [--seed S] [--only FAULT]… [--json FILE] [--markdown FILE]
+Injects seeded faults into simulated migrations that go through the real relay, journal, guard and loop, beside stock Xen.
+  --runs      how many [default: 1000]
+  --seed      everything follows from it [default: a new one, printed]
+  --only      this fault; may be repeated: ${FAULT_KINDS.join(', ')}
+  --json      the table and the stories of what was violated, into this file
+  --markdown  put the table into this file, between its marks
+  --fuzz N    feeds every reader N hostile inputs instead
+  SEED=n npm run faults: one run by its own seed, with its story`;
 /** One run in so many is followed by a migration without faults. */
 const LIVENESS_EVERY = 3;
 const STORIES_MAX = 20;
 
-const { values } = parseArgs({
-  options: {
-    runs: { type: 'string', default: '1000' },
-    seed: { type: 'string' },
-    only: { type: 'string', multiple: true },
-    json: { type: 'string' },
-    markdown: { type: 'string' },
-    fuzz: { type: 'string' },
-  },
+const values = optionsOf(USAGE, {
+  runs: { type: 'string', default: '1000' },
+  seed: { type: 'string' },
+  only: { type: 'string', multiple: true },
+  json: { type: 'string' },
+  markdown: { type: 'string' },
+  fuzz: { type: 'string' },
 });
 
-const whole = (text: string, name: string): number => {
-  const value = Number(text);
-  if (Number.isSafeInteger(value) && value >= 0) return value;
-  console.error(`--${name} is a whole number, got "${text}"\n${USAGE}`);
-  process.exit(2);
-};
+const whole = (text: string, name: string): number => wholeNumber(name, text, USAGE);
 
 const kindsOf = (names: readonly string[] | undefined): readonly FaultKind[] | undefined => {
   const unknown = names?.find((name) => !(FAULT_KINDS as readonly string[]).includes(name));
   if (unknown === undefined) return names as readonly FaultKind[] | undefined;
-  console.error(`there is no fault "${unknown}"; the known ones are ${FAULT_KINDS.join(', ')}`);
-  process.exit(2);
+  return refuse(`there is no fault "${unknown}"`, USAGE);
 };
 
 function story(report: RunReport): string {
@@ -50,8 +47,8 @@ function story(report: RunReport): string {
 }
 
 async function matrix(): Promise<void> {
-  const runs = whole(values.runs, 'runs');
-  const base = values.seed === undefined ? Date.now() % 2 ** 31 : whole(values.seed, 'seed');
+  const runs = whole(values.runs, '--runs');
+  const base = values.seed === undefined ? Date.now() % 2 ** 31 : whole(values.seed, '--seed');
   const kinds = kindsOf(values.only);
   const table = new Table();
   const violated: RunReport[] = [];
@@ -92,11 +89,11 @@ function writeMarkdown(file: string, text: string): void {
 
 const one = process.env['SEED'];
 if (values.fuzz !== undefined) {
-  const seed = values.seed === undefined ? Date.now() % 2 ** 31 : whole(values.seed, 'seed');
-  await fuzz(whole(values.fuzz, 'fuzz'), seed, (text) => console.log(text));
+  const seed = values.seed === undefined ? Date.now() % 2 ** 31 : whole(values.seed, '--seed');
+  await fuzz(whole(values.fuzz, '--fuzz'), seed, (text) => console.log(text));
 } else if (one !== undefined) {
   const kinds = kindsOf(values.only);
-  const report = await simulate(whole(one, 'seed'), { liveness: true, ...(kinds === undefined ? {} : { kinds }) });
+  const report = await simulate(whole(one, 'SEED'), { liveness: true, ...(kinds === undefined ? {} : { kinds }) });
   console.log(story(report));
   console.log(`stock Xen under the same faults: ${await simulateStock(report.seed, kinds)}`);
   if (report.violations.length > 0) process.exitCode = 1;

@@ -1,5 +1,5 @@
-import { parseArgs } from 'node:util';
 import { compare } from '../../../src/view/compare.ts';
+import { optionsOf } from '../../program.ts';
 import { BUSY, endOnSignal, gapsOf, Lab, type Migrated, PORT, prepareLab, TARGET, whyNoLab } from './lab.ts';
 import { runPair } from './pair.ts';
 
@@ -51,14 +51,11 @@ function show(stock: Migrated, stockGap: number | undefined, ours: Migrated, our
   console.log(compare(columns).join('\n'));
 }
 
-const { values } = parseArgs({ options: { pair: { type: 'boolean' }, keep: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } } });
-if (values.help === true) console.log(USAGE);
-else {
-  const why = whyNoLab();
-  if (why !== undefined) {
-    console.error(`the lab cannot run here: ${why}`);
-    process.exit(1);
-  }
-  prepareLab();
-  process.exitCode = await (values.pair === true ? runPair(values.keep === true) : single(values.keep === true));
+const values = optionsOf(USAGE, { pair: { type: 'boolean' }, keep: { type: 'boolean' } });
+const why = whyNoLab();
+if (why !== undefined) {
+  console.error(`the lab cannot run here: ${why}`);
+  process.exit(1);
 }
+prepareLab();
+process.exitCode = await (values.pair === true ? runPair(values.keep === true) : single(values.keep === true));

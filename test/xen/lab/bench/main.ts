@@ -1,6 +1,6 @@
 /** Controllers compared on real Xen: `npm run bench:xen`; the lab must be able to run here (see ../README.md). */
-import { parseArgs } from 'node:util';
 import { messageOf } from '../../../../src/core/errors.ts';
+import { optionsOf, pattern, wholeNumber } from '../../../program.ts';
 import { Lab, prepareLab, whyNoLab } from '../lab.ts';
 import { intoFile, Results } from '../results.ts';
 import { type Cell, cells, QUICK } from './cells.ts';
@@ -19,22 +19,20 @@ own clock; beside it the simulated host on the same parameters. Cells done at th
   --list      name the cells, and whether they are done`;
 const MARKS = ['<!-- bench:xen begin -->', '<!-- bench:xen end -->'] as const;
 
-const { values } = parseArgs({
-  options: {
-    quick: { type: 'boolean', default: false },
-    only: { type: 'string', default: '' },
-    minutes: { type: 'string', default: '1000000' },
-    again: { type: 'boolean', default: false },
-    json: { type: 'string', default: 'node_modules/.cache/bench-xen.json' },
-    markdown: { type: 'string' },
-    list: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false, short: 'h' },
-  },
+const values = optionsOf(USAGE, {
+  quick: { type: 'boolean', default: false },
+  only: { type: 'string', default: '' },
+  minutes: { type: 'string', default: '1000000' },
+  again: { type: 'boolean', default: false },
+  json: { type: 'string', default: 'node_modules/.cache/bench-xen.json' },
+  markdown: { type: 'string' },
+  list: { type: 'boolean', default: false },
 });
+const minutes = wholeNumber('--minutes', values.minutes, USAGE);
 
 /** Returns false when a cell could not be measured. */
 async function run(wanted: readonly Cell[], results: Results<Measured>): Promise<boolean> {
-  const until = Date.now() + Number(values.minutes) * 60_000;
+  const until = Date.now() + minutes * 60_000;
   const lab = new Lab(Number(process.env['PORT'] ?? 2222));
   let isWhole = true;
   prepareLab();
@@ -59,22 +57,19 @@ async function run(wanted: readonly Cell[], results: Results<Measured>): Promise
   return isWhole;
 }
 
-if (values.help) console.log(USAGE);
+const results = new Results<Measured>(values.json);
+const only = pattern('--only', values.only, USAGE);
+const asked = cells.filter(({ id }) => only.test(id) && (!values.quick || QUICK.includes(id)));
+if (values.list)
+  for (const { id } of asked) console.log(`${results.isDone(id) ? 'done' : results.get(id) === undefined ? '    ' : 'old '} ${id}`);
 else {
-  const results = new Results<Measured>(values.json);
-  const pattern = new RegExp(values.only);
-  const asked = cells.filter(({ id }) => pattern.test(id) && (!values.quick || QUICK.includes(id)));
-  if (values.list)
-    for (const { id } of asked) console.log(`${results.isDone(id) ? 'done' : results.get(id) === undefined ? '    ' : 'old '} ${id}`);
-  else {
-    const wanted = Number(values.minutes) === 0 ? [] : asked.filter(({ id }) => values.again || !results.isDone(id));
-    const why = wanted.length === 0 ? undefined : whyNoLab();
-    if (why !== undefined) {
-      console.error(`the lab cannot run here: ${why}`);
-      process.exit(1);
-    }
-    if (wanted.length > 0 && !(await run(wanted, results))) process.exitCode = 1;
-    if (values.markdown !== undefined) intoFile(values.markdown, MARKS, markdownOf(results.all));
-    else if (results.all.length > 0) console.log(`\n${markdownOf(results.all)}`);
+  const wanted = minutes === 0 ? [] : asked.filter(({ id }) => values.again || !results.isDone(id));
+  const why = wanted.length === 0 ? undefined : whyNoLab();
+  if (why !== undefined) {
+    console.error(`the lab cannot run here: ${why}`);
+    process.exit(1);
   }
+  if (wanted.length > 0 && !(await run(wanted, results))) process.exitCode = 1;
+  if (values.markdown !== undefined) intoFile(values.markdown, MARKS, markdownOf(results.all));
+  else if (results.all.length > 0) console.log(`\n${markdownOf(results.all)}`);
 }

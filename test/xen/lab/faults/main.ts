@@ -1,6 +1,6 @@
 /** The fault matrix on real Xen: `npm run faults:xen`; the lab must be able to run here (see ../README.md). */
-import { parseArgs } from 'node:util';
 import { messageOf } from '../../../../src/core/errors.ts';
+import { optionsOf, pattern, wholeNumber } from '../../../program.ts';
 import { Lab, prepareLab, whyNoLab } from '../lab.ts';
 import { intoFile, Results } from '../results.ts';
 import { type Cell, cells, SAMPLE } from './cells.ts';
@@ -20,30 +20,27 @@ Boots real Xen in QEMU and strikes one process of a migration at one moment, cel
   --list      name the cells, and whether they are done`;
 const MARKS = ['<!-- faults:xen begin -->', '<!-- faults:xen end -->'] as const;
 
-const { values } = parseArgs({
-  options: {
-    cells: { type: 'string', default: 'all' },
-    only: { type: 'string', default: '' },
-    minutes: { type: 'string', default: '1000000' },
-    again: { type: 'boolean', default: false },
-    json: { type: 'string', default: 'node_modules/.cache/faults-xen.json' },
-    markdown: { type: 'string' },
-    list: { type: 'boolean', default: false },
-    help: { type: 'boolean', default: false, short: 'h' },
-  },
+const values = optionsOf(USAGE, {
+  cells: { type: 'string', default: 'all' },
+  only: { type: 'string', default: '' },
+  minutes: { type: 'string', default: '1000000' },
+  again: { type: 'boolean', default: false },
+  json: { type: 'string', default: 'node_modules/.cache/faults-xen.json' },
+  markdown: { type: 'string' },
+  list: { type: 'boolean', default: false },
 });
 
 function chosen(results: Results<Facts>): readonly Cell[] {
-  const pattern = new RegExp(values.only);
-  const wanted = cells.filter(({ id }) => pattern.test(id) && (values.cells !== 'sample' || SAMPLE.includes(id)));
+  const only = pattern('--only', values.only, USAGE);
+  const wanted = cells.filter(({ id }) => only.test(id) && (values.cells !== 'sample' || SAMPLE.includes(id)));
   if (values.list) return wanted;
   const open = wanted.filter(({ id }) => values.again || !results.isDone(id));
-  return /^\d+$/.test(values.cells) ? open.slice(0, Number(values.cells)) : open;
+  return values.cells === 'all' || values.cells === 'sample' ? open : open.slice(0, wholeNumber('--cells', values.cells, USAGE));
 }
 
 async function run(wanted: readonly Cell[], results: Results<Facts>): Promise<boolean> {
   const lab = new Lab(Number(process.env['PORT'] ?? 2222));
-  const until = Date.now() + Number(values.minutes) * 60_000;
+  const until = Date.now() + wholeNumber('--minutes', values.minutes, USAGE) * 60_000;
   let lost = false;
   let before: Facts | undefined;
   prepareLab();
@@ -77,19 +74,16 @@ async function run(wanted: readonly Cell[], results: Results<Facts>): Promise<bo
   return lost;
 }
 
-if (values.help) console.log(USAGE);
+const results = new Results<Facts>(values.json);
+const wanted = chosen(results);
+if (values.list)
+  for (const { id } of wanted) console.log(`${results.isDone(id) ? 'done' : results.get(id) === undefined ? '    ' : 'old '} ${id}`);
 else {
-  const results = new Results<Facts>(values.json);
-  const wanted = chosen(results);
-  if (values.list)
-    for (const { id } of wanted) console.log(`${results.isDone(id) ? 'done' : results.get(id) === undefined ? '    ' : 'old '} ${id}`);
-  else {
-    const why = wanted.length === 0 ? undefined : whyNoLab();
-    if (why !== undefined) {
-      console.error(`the lab cannot run here: ${why}`);
-      process.exit(1);
-    }
-    if (wanted.length > 0 && (await run(wanted, results))) process.exitCode = 1;
-    if (values.markdown !== undefined) intoFile(values.markdown, MARKS, markdownOf(results.all));
+  const why = wanted.length === 0 ? undefined : whyNoLab();
+  if (why !== undefined) {
+    console.error(`the lab cannot run here: ${why}`);
+    process.exit(1);
   }
+  if (wanted.length > 0 && (await run(wanted, results))) process.exitCode = 1;
+  if (values.markdown !== undefined) intoFile(values.markdown, MARKS, markdownOf(results.all));
 }
