@@ -9,6 +9,9 @@ const LOOK_MS = 2;
 export interface SeenToRun {
   /** All vCPUs (undefined: offline); undefined when they cannot be read. */
   readonly vcpus: () => readonly (VcpuReading | undefined)[] | undefined;
+  /** No vCPU is to run for longer: what the guest dirties in that time was reckoned with. */
+  readonly runMs: Ms;
+  /** While none runs nothing is dirtied, and the wait may be longer, up to this. */
   readonly atMostMs: number;
   readonly sleep?: (forMs: number) => Promise<unknown>;
   readonly now?: () => Ms;
@@ -16,22 +19,23 @@ export interface SeenToRun {
 
 /**
  * Waits until each vCPU that wants the CPU has had it for a moment. credit1 lets a parked one run at its next accounting only, up to a timeslice
- * after its cap was lifted (csched_acct): a fixed wait may end with the guest not having run at all. `stood`: not within `atMostMs`;
- * `unknown`: that cannot be read here.
+ * after its cap was lifted (csched_acct): a fixed wait may end with the guest not having run at all. `stood`: one did not within its
+ * time; `unknown`: that cannot be read here.
  */
-export async function seenToRun({ vcpus, atMostMs, sleep = pause, now = monotonicMs }: SeenToRun): Promise<'ran' | 'stood' | 'unknown'> {
+export async function seenToRun(options: SeenToRun): Promise<'ran' | 'stood' | 'unknown'> {
+  const { vcpus, runMs, atMostMs, sleep = pause, now = monotonicMs } = options;
   const from = vcpus();
   if (from === undefined) return 'unknown';
-  for (const startedAtMs = now(); now() - startedAtMs < atMostMs; ) {
+  let waiting = from.map((vcpu, i) => (vcpu === undefined || vcpu.blocked ? -1 : i)).filter((i) => i >= 0);
+  for (const startedAtMs = now(); waiting.length > 0 && now() - startedAtMs < atMostMs; ) {
     await sleep(LOOK_MS);
     const read = vcpus();
     if (read === undefined) return 'unknown';
-    if (read.every((vcpu, i) => vcpu === undefined || vcpu.blocked || hasRun(vcpu, from[i]))) return 'ran';
+    const ranMs = read.map((vcpu, i) => (vcpu?.cpuTimeMs ?? 0) - (from[i]?.cpuTimeMs ?? 0));
+    waiting = waiting.filter((i) => read[i]?.blocked === false && (ranMs[i] as number) < RAN_MS);
+    if (Math.max(...ranMs) >= runMs) break;
   }
-  return 'stood';
+  return waiting.length === 0 ? 'ran' : 'stood';
 }
-
-/** One that was offline at first began with nothing. */
-const hasRun = (vcpu: VcpuReading, from: VcpuReading | undefined): boolean => vcpu.cpuTimeMs - (from?.cpuTimeMs ?? 0) >= RAN_MS;
 
 const pause = (forMs: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, forMs));

@@ -235,9 +235,12 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
   /** Lets the guest run before it is suspended; where that cannot be seen the relay is to wait for what is returned. */
   const letRun = async (runFirstMs: Ms): Promise<Ms | undefined> => {
     const vcpus = () => xenctrl?.cpu(domain.domid, domain.vcpus)?.vcpus;
-    const seen = await seenToRun({ vcpus, atMostMs: Math.min(SEEN_TO_RUN_MS_MAX, RUN_FIRSTS_MAX * runFirstMs) });
+    const seen = await seenToRun({ vcpus, runMs: runFirstMs, atMostMs: Math.min(SEEN_TO_RUN_MS_MAX, RUN_FIRSTS_MAX * runFirstMs) });
     if (seen === 'stood')
-      options.note?.('warning', `${printable(domain.name)}: it did not run after its cap was lifted: the stall before joins the downtime`);
+      options.note?.(
+        'warning',
+        `${printable(domain.name)}: not all of its vCPUs ran after its cap was lifted: their stall joins the downtime`,
+      );
     return seen === 'unknown' ? runFirstMs : undefined;
   };
 

@@ -16,7 +16,7 @@ function guest(starts: readonly (number | 'blocked' | undefined)[]) {
   const sleep = async (forMs: number) => {
     atMs += forMs;
   };
-  const run = (atMostMs: number) => seenToRun({ vcpus, atMostMs, now: () => ms(atMs), sleep });
+  const run = (atMostMs: number, runMs = 1000) => seenToRun({ vcpus, runMs: ms(runMs), atMostMs, now: () => ms(atMs), sleep });
   return { run, atMs: () => atMs };
 }
 
@@ -33,13 +33,18 @@ describe('a guest that is let run before it is suspended', () => {
       }),
     );
   });
+  it('is not waited for longer than another of its vCPUs may run', async () => {
+    const { run, atMs } = guest([0, 1000]);
+    expect(await run(300, 30)).toBe('stood');
+    expect(atMs()).toBe(30);
+  });
   it('that does not run within its time is told so', async () => {
     expect(await guest([0, 1000]).run(300)).toBe('stood');
   });
   it('cannot be waited for where its vCPUs cannot be read', async () => {
-    expect(await seenToRun({ vcpus: () => undefined, atMostMs: 300 })).toBe('unknown');
+    expect(await seenToRun({ vcpus: () => undefined, runMs: ms(30), atMostMs: 300 })).toBe('unknown');
     let reads = 0;
     const vcpus = () => (reads++ === 0 ? [{ cpuTimeMs: 0, running: false, blocked: false }] : undefined);
-    expect(await seenToRun({ vcpus, atMostMs: 300, sleep: async () => undefined })).toBe('unknown');
+    expect(await seenToRun({ vcpus, runMs: ms(30), atMostMs: 300, sleep: async () => undefined })).toBe('unknown');
   });
 });
