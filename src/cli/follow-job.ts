@@ -107,6 +107,7 @@ async function withoutMigration({ destination, observe, job, signals, output, xl
         mayRunThere: job.mayRunThere(),
         runsThere: result.startedAtMs !== undefined,
         mayYetSuspend,
+        endRest: job.endRest,
       });
   if (stranded !== undefined) output.say(`${printable(facts.name)}: ${stranded.text}`, stranded.resumed ? 'warning' : 'error');
   if (signal !== undefined && !moved && stranded?.resumed !== false) {

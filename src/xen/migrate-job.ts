@@ -6,6 +6,7 @@ import type { Ms } from '../core/units.ts';
 import { monotonicMs } from './clock.ts';
 import { capAtDestination } from './destination-cap.ts';
 import { type HandOverStep, handOver } from './hand-over.ts';
+import { processSeen } from './owner.ts';
 import { cannotStart, killGroup } from './xl.ts';
 import { printableLines, xlBinary } from './xl-errors.ts';
 
@@ -56,6 +57,11 @@ export interface MigrateJob {
    * source; the guest runs on.
    */
   terminate(graceMs?: number): Promise<void>;
+  /**
+   * Once xl has ended and had not let the receiver start the guest: ends what it left at work, which can come to nothing (a save helper that
+   * waits for a dead link for minutes, the guest suspended). False, and nothing is done, when `pid` is not of xl's process group.
+   */
+  endRest(pid: number): boolean;
 }
 
 const TERM_GRACE_MS = 5000;
@@ -154,6 +160,12 @@ export function startMigrateJob(options: MigrateJobOptions): MigrateJob {
       const timer = setTimeout(() => killGroup(child.pid), graceMs);
       await done.catch(() => undefined);
       clearTimeout(timer);
+    },
+    endRest(pid) {
+      // A group that has a member left has its number to itself.
+      if (child.pid === undefined || processSeen(pid)?.group !== child.pid) return false;
+      killGroup(child.pid);
+      return true;
     },
   };
 }

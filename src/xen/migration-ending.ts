@@ -17,7 +17,7 @@ export interface EndingOptions {
   readonly hasLeft: () => Promise<boolean | undefined>;
   /** Resumes a guest that was left suspended, or tells; asked after a migration that failed with the guest suspended, or perhaps. */
   readonly lookAfter: (
-    how: Pick<StrandedOptions, 'isOurs' | 'mayRunThere' | 'runsThere' | 'mayYetSuspend'>,
+    how: Pick<StrandedOptions, 'isOurs' | 'mayRunThere' | 'runsThere' | 'mayYetSuspend' | 'endRest'>,
   ) => Promise<Stranded | undefined>;
 }
 
@@ -55,7 +55,8 @@ export function endingReader(options: EndingOptions) {
         'xl migrate failed',
       ...ours(),
     };
-    return lookedAfter(ending, { isOurs: true, mayRunThere: job.mayRunThere(), mayYetSuspend: !saved && suspendedAtMs === undefined });
+    const mayYetSuspend = !saved && suspendedAtMs === undefined;
+    return lookedAfter(ending, { isOurs: true, mayRunThere: job.mayRunThere(), mayYetSuspend, endRest: job.endRest });
   };
   /** What became of the guest is part of how it ended. */
   const lookedAfter = async (ending: Ending, how: Parameters<EndingOptions['lookAfter']>[0]): Promise<Ending> => {

@@ -20,6 +20,8 @@ export const bootId = (proc = '/proc'): string => {
 export interface ProcessSeen {
   readonly pid: number;
   readonly parent: number;
+  /** Its process group. */
+  readonly group: number;
   readonly startTicks: number;
 }
 
@@ -33,8 +35,8 @@ export function processSeen(pid: number, proc = '/proc'): ProcessSeen | undefine
   }
   // The second field is the program's name in parentheses, and may hold anything.
   const after = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const [state, parent, startTicks] = [after[0], Number(after[1]), Number(after[19])];
-  return state === 'Z' || state === 'X' || !Number.isSafeInteger(startTicks) ? undefined : { pid, parent, startTicks };
+  const [state, parent, group, startTicks] = [after[0], Number(after[1]), Number(after[2]), Number(after[19])];
+  return state === 'Z' || state === 'X' || !Number.isSafeInteger(startTicks) ? undefined : { pid, parent, group, startTicks };
 }
 
 /** Start time of a process that lives. */

@@ -13,6 +13,8 @@ export interface StrandedOptions {
   readonly runsThere?: boolean;
   /** It may still be about to suspend: it was asked to, and nobody is left to take that back. */
   readonly mayYetSuspend: boolean;
+  /** Ends what a dead xl of ours has left at work on it; false when that process is not of it. */
+  readonly endRest?: (pid: number) => boolean;
   readonly system?: ResumeSystem;
   /** Told to stop looking. */
   readonly signal?: AbortSignal;
@@ -37,6 +39,9 @@ const STANDS_LOOKS_OTHERS = 6;
 /** A guest answers a suspend request within a tenth of a second, under load within a few. */
 const RUNS_LOOKS = 8;
 
+/** What xl leaves ends by itself when it next tells xl something; it does not while it waits for a dead link. */
+const BUSY_LOOKS = 6;
+
 const TRIES = 3;
 
 const STANDS = 'THE GUEST STANDS SUSPENDED HERE';
@@ -44,18 +49,19 @@ const STANDS = 'THE GUEST STANDS SUSPENDED HERE';
 /**
  * Looks after a guest whose migration has failed: xl that was killed while it stood leaves it suspended, and nobody resumes it. It is
  * resumed here where that is safe: xl was ours and had not permitted the receiver to start it, which starts nothing without. Otherwise it is
- * said with what to do. undefined: it does not stand, or is gone. Never throws.
+ * said with what to do. What a dead xl of ours left at work on it is ended first. undefined: it does not stand, or is gone. Never throws.
  */
 export async function lookAfter(domain: Logged, xl: RunXl, options: StrandedOptions): Promise<Stranded | undefined> {
   const { system = RESUME_SYSTEM, signal } = options;
   let seen: Seen = { as: 'unknown' };
   let failure: Stranded | undefined;
-  for (let look = 1, stands = 0, runs = 0, unknown = 0, failures = 0; look <= LOOKS_MAX; look++) {
+  for (let look = 1, stands = 0, busy = 0, runs = 0, unknown = 0, failures = 0; look <= LOOKS_MAX; look++) {
     if (look > 1) await system.sleep(LOOK_MS);
     if (signal?.aborted === true) return seen.as === 'stands' || seen.as === 'busy' ? unclear(seen, domain.domid) : undefined;
     seen = await lookAt(domain, xl, system);
     if (seen.as === 'gone') return undefined;
     if (seen.as === 'unknown' && ++unknown >= UNKNOWN_MAX) break;
+    if (seen.as === 'busy' && ++busy >= BUSY_LOOKS && options.isOurs && !options.mayRunThere) options.endRest?.(seen.pid);
     stands = seen.as === 'stands' ? stands + 1 : 0;
     if (seen.as === 'runs' && (++runs >= RUNS_LOOKS || !options.mayYetSuspend)) return undefined;
     if (seen.as !== 'stands' || stands < (options.isOurs ? STANDS_LOOKS : STANDS_LOOKS_OTHERS)) continue;
@@ -71,7 +77,7 @@ type Seen =
   | { readonly as: 'gone' | 'runs' | 'unknown' }
   /** `renamed`: xl had come as far as its permission to start, or is just before it. */
   | { readonly as: 'stands'; readonly renamed: boolean }
-  | { readonly as: 'busy'; readonly who: string };
+  | { readonly as: 'busy'; readonly pid: number; readonly who: string };
 
 async function lookAt(domain: Logged, xl: RunXl, system: ResumeSystem): Promise<Seen> {
   const { domid, uuid } = domain;
@@ -80,7 +86,7 @@ async function lookAt(domain: Logged, xl: RunXl, system: ResumeSystem): Promise<
     if (row === undefined) return { as: 'gone' };
     if (!isSuspendedRow(row)) return { as: 'runs' };
     const busy = system.processes().find((process) => mayBeSaving(process, domain));
-    if (busy !== undefined) return { as: 'busy', who: `${wordsOf(busy)} (pid ${busy.pid})` };
+    if (busy !== undefined) return { as: 'busy', pid: busy.pid, who: `${wordsOf(busy)} (pid ${busy.pid})` };
     const config = (await listDomains(xl)).find((each) => each.domid === domid && each.uuid === uuid);
     return config === undefined ? { as: 'unknown' } : { as: 'stands', renamed: config.name.endsWith(AWAY) };
   } catch {

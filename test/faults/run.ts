@@ -125,7 +125,8 @@ async function migrateOnce(world: World, xthrottle: SimXthrottle): Promise<strin
   const begun = time.nowMs;
   if (setting.mode === 'watch') time.after(MIGRATION_AT_MS, undefined, () => world.migrate());
   const gone = () => xthrottle.closed || !xthrottle.process.alive;
-  const over = () => world.migration?.over === true || (setting.mode === 'migrate' && gone());
+  // xl goes on without us, and what becomes of the guest shows at its end.
+  const over = () => world.migration?.over ?? (setting.mode === 'migrate' && gone());
   await time.run(begun + MIGRATION_MS_MAX, over);
   if (!over()) return ['the migration never ended'];
   const settled = () =>

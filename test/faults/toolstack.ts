@@ -379,6 +379,12 @@ export class SimMigration {
         this.xl.end();
         await done;
       },
+      endRest: (pid) => {
+        const rest = [this.relay, this.helperProcess].filter((each) => each?.alive === true);
+        if (!rest.some((each) => each?.pid === pid)) return false;
+        for (const each of rest) each?.end();
+        return true;
+      },
     };
   }
 }

@@ -268,7 +268,8 @@ export class SimXthrottle {
       if (migration === undefined) {
         if (this.#signalled !== undefined) await job.terminate();
         const { migrated, signal } = await job.done;
-        const how = { isOurs: true, mayRunThere: job.mayRunThere(), mayYetSuspend: signal !== undefined, system: this.#resume };
+        const { endRest } = job;
+        const how = { isOurs: true, mayRunThere: job.mayRunThere(), mayYetSuspend: signal !== undefined, endRest, system: this.#resume };
         const stranded = migrated ? undefined : await lookAfter(found.facts, xl, how);
         if (stranded !== undefined) this.notes.push(stranded.text);
         return;

@@ -92,4 +92,16 @@ describe('the wrapped xl migrate', () => {
       hint: expect.stringContaining('dom0'),
     });
   });
+  it('killed: what it left of its process group is ended on demand, and nobody else', async () => {
+    const job = start(['hang'], 0);
+    const { pid, transport } = await report();
+    process.kill(pid, 'SIGKILL');
+    expect(await job.done).toMatchObject({ signal: 'SIGKILL', migrated: false });
+    expect(job.endRest(process.pid)).toBe(false);
+    expect(startTicksOf(transport)).toBeDefined();
+    expect(job.endRest(transport)).toBe(true);
+    for (let i = 0; i < 400 && startTicksOf(transport) !== undefined; i++) await new Promise((r) => setTimeout(r, 25));
+    expect(startTicksOf(transport)).toBeUndefined();
+    expect(job.endRest(transport)).toBe(false);
+  });
 });

@@ -12,7 +12,7 @@ const RECEIVER = 677;
 function table() {
   const rows: Record<number, ProcessSeen & { args: string[] }> = {};
   const add = (pid: number, parent: number, ...args: string[]) => {
-    rows[pid] = { pid, parent, startTicks: pid * 10, args };
+    rows[pid] = { pid, parent, group: 1, startTicks: pid * 10, args };
   };
   add(1, 0, 'init');
   add(XL, 600, 'xl', 'migrate', '-s', '', 'vm1', 'linkrate 1 | xl migrate-receive');

@@ -47,6 +47,27 @@ describe('after a migration that failed', () => {
     expect(resumed[0]).toBeGreaterThanOrEqual(2);
   });
 
+  it('one that a save helper of a dead xl keeps to itself is taken from it, after a while, and resumed', async () => {
+    const { look, resumed, processes } = scene(stands);
+    processes.push(helper);
+    const ended: number[] = [];
+    const endRest = (pid: number) => {
+      ended.push(pid);
+      processes.length = 0;
+      return true;
+    };
+    expect(await look({ endRest })).toMatchObject({ resumed: true });
+    expect(ended).toEqual([7]);
+    expect(resumed[0]).toBeGreaterThanOrEqual(5);
+  });
+  it.each([{ mayRunThere: true }, { isOurs: false }])('nothing is taken from it with %j', async (how) => {
+    const { look, processes } = scene(stands);
+    processes.push(helper);
+    const ended: number[] = [];
+    expect(await look({ ...how, endRest: (pid) => ended.push(pid) > 0 })).toMatchObject({ resumed: false });
+    expect(ended).toEqual([]);
+  });
+
   it('one that xl itself resumes is left alone', async () => {
     const { look, resumed, domain } = scene(stands, { 1: () => Object.assign(domain(), { state: '-b----' }) });
     expect(await look({ mayYetSuspend: false })).toBeUndefined();

@@ -427,7 +427,15 @@ describe('a migration on this host', () => {
         const { result, mayRunThere } = job;
         const done = new Promise<MigrateResult>((resolve) => setTimeout(() => resolve(result), 500));
         opened.wrap(
-          { pid: 1, steps$: EMPTY, done, handsOver: () => mayRunThere, mayRunThere: () => mayRunThere, terminate: async () => undefined },
+          {
+            pid: 1,
+            steps$: EMPTY,
+            done,
+            handsOver: () => mayRunThere,
+            mayRunThere: () => mayRunThere,
+            terminate: async () => undefined,
+            endRest: () => false,
+          },
           'host2',
         );
       }
@@ -501,6 +509,7 @@ describe('a migration on this host', () => {
         handsOver: () => false,
         mayRunThere: () => false,
         terminate: async () => undefined,
+        endRest: () => false,
       },
       'host2',
     );
@@ -531,6 +540,7 @@ describe('a migration on this host', () => {
         handsOver: () => true,
         mayRunThere: () => true,
         terminate: async () => undefined,
+        endRest: () => false,
         capThere: async (uuid) => {
           asked.push(uuid);
           return capThere;
@@ -565,6 +575,7 @@ describe('a migration on this host', () => {
         handsOver: () => false,
         mayRunThere: () => false,
         terminate: async () => undefined,
+        endRest: () => false,
       },
       'host2',
     );
