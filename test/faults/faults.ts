@@ -202,7 +202,8 @@ export const FAULTS = {
     world.rename(name);
   },
   'domain rebooted': ({ world, fired }) => {
-    if (world.guest.place !== 'here') return;
+    // One that stands cannot.
+    if (world.guest.place !== 'here' || world.guest.suspended) return;
     fired('the domain reboots');
     world.reboot();
   },

@@ -1,4 +1,5 @@
 import type { SummaryRecord } from '../../src/core/record.ts';
+import { AWAY } from '../../src/xen/domain.ts';
 import { isLeft } from '../../src/xen/restore.ts';
 import { UUID } from '../xen/stand-in.ts';
 import { OTHER_CAP, OTHER_UUID, type World } from './world.ts';
@@ -156,8 +157,11 @@ export function guestRuns(world: World, xthrottle: SimXthrottle): { readonly los
   // A sidecar that was told to end has let go of it.
   const saw = xthrottle.closed && xthrottle.failure === undefined && (isOurs || xthrottle.summaries.some((s) => s.outcome !== 'released'));
   if (!saw) return { lost: guest.suspended, violations: [] };
-  if (!xthrottle.notes.some((text) => text.includes('--resume'))) return violated('the guest was left suspended, and nothing said so');
+  const told = leftHere ? 'xl destroy' : '--resume';
+  if (!xthrottle.notes.some((text) => text.includes(told))) return violated('the guest was left suspended, and nothing said so');
   const hindered = world.xen.troubled > 0 || world.slowed;
-  if (isOurs && !permitted && !hindered) return violated('the guest was left suspended, and could have been resumed');
+  // A name that xl gives it just before its permission to start.
+  const mayRunThere = permitted || world.xen.byUuid(UUID)?.name.endsWith(AWAY) === true;
+  if (isOurs && !mayRunThere && !hindered) return violated('the guest was left suspended, and could have been resumed');
   return { lost: guest.suspended, violations: [] };
 }
