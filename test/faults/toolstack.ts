@@ -80,6 +80,11 @@ export class SimMigration {
     return this.#reader.mayRunThere();
   }
 
+  /** The save helper has sent all of the guest. */
+  get saved(): boolean {
+    return this.#saved === 0;
+  }
+
   get over(): boolean {
     return this.result !== undefined;
   }
