@@ -42,12 +42,13 @@ export function markdownOf(results: readonly Result[]): string {
     return `${told(cell, result).text}${commits.length > 1 ? ` (${result.commit})` : ''}`;
   };
   const rows = shown.map((cell) => [cell.id, text(cell), text(cells.find(({ id }) => id === twinId(cell)))]);
-  const losing = done.filter((result) => {
-    const cell = ours.find(({ id }) => id === result.id);
-    return cell !== undefined && lostIn(cell, result).length > 0;
-  });
+  const lost = (stock: boolean): number =>
+    cells.filter((cell) => {
+      const result = byId.get(cell.id);
+      return cell.stock === stock && result !== undefined && lostIn(cell, result).length > 0;
+    }).length;
   return [
-    `${done.length} of ${ours.length} cells under xthrottle, ${results.length - done.length} beside it on stock Xen (commit ${commits.join(', ')}). Something was lost under xthrottle in ${losing.length}.`,
+    `${done.length} of ${ours.length} cells under xthrottle, ${results.length - done.length} beside it on stock Xen (commit ${commits.join(', ')}). Something was lost under xthrottle in ${lost(false)}, on stock Xen in ${lost(true)}.`,
     '',
     tableOf([['fault', 'xthrottle', 'stock Xen'], ...rows]),
   ].join('\n');
