@@ -16,6 +16,7 @@ import {
 } from '../../src/core/index.ts';
 import type { Outlook } from './outlook.ts';
 import { floorPercent } from './preferences.ts';
+import { bestInWords } from './relax.ts';
 import { remedies } from './remedies.ts';
 import type { WorkingSetState } from './state.ts';
 
@@ -142,6 +143,6 @@ export function impossible(state: WorkingSetState, view: Outlook, goal: Goal, as
   const best = Math.round(view.forecast.bestDowntimeMs ?? 0);
   const numbers = { bestMs: best, targetMs: goal.targetDowntimeMs, floorPercent: floorPercent(goal) };
   const help = remedies(state.track, view, goal);
-  const text = `even at the floor of ${numbers.floorPercent} % the best downtime is ${best} ms, the target ${numbers.targetMs} ms${help.text}`;
+  const text = `even at the floor of ${numbers.floorPercent} % ${bestInWords(view, goal)}${help.text}`;
   return end(goal, view, 'infeasible', text, { ...numbers, ...help.numbers }, asked);
 }

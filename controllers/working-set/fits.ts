@@ -2,13 +2,13 @@ import {
   type BytesPerSecond,
   between,
   type Estimate,
+  exactly,
   type Goal,
   type Ms,
   ms,
   type Pages,
   pageRate,
   pages,
-  pagesThatFit,
   pagesThatSurelyFit,
   plus,
   type Shape,
@@ -77,12 +77,8 @@ export function fitting(
   const [fullThen, rateThen] = [widened(full, caution), widened(rate, caution)];
   const most = (liftMs: Ms | undefined, runFirstMs = ms(0)): number =>
     pagesThatSurelyFit(target, fullThen, rateThen, goal, liftMs, runFirstMs, (count) => widened(gateReads(count), caution));
-  const hopedGoal: Goal = {
-    ...goal,
-    overheadMs: { ...goal.overheadMs, value: goal.overheadMs.low },
-    suspendLatencyMs: { ...goal.suspendLatencyMs, value: goal.suspendLatencyMs.low },
-  };
-  const hoped = pagesThatFit(target, full.low, rateHoped, hopedGoal);
+  // Guest and link may turn out better than they were seen; what switching over costs stays as uncertain as it is, and the gate reckons with it.
+  const hoped = pagesThatSurelyFit(target, exactly(full.low), exactly(rateHoped), goal);
   return {
     sure: {
       fitPages: most(undefined, tsliceMs),

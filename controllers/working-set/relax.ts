@@ -7,6 +7,16 @@ const MARGIN = 1.1;
 /** Throttling has to bring the downtime down to this share of what it would be without, or it is not worth beginning. */
 const WORTH = 0.5;
 
+/** A target that the best there is should meet, ms. */
+export const reachableMs = ({ bestMs }: Pick<Outlook, 'bestMs'>): number => MARGIN * bestMs.high;
+
+/** The best there is, in words: likely it may be below a target that it cannot be sure to meet. */
+export function bestInWords({ bestMs }: Pick<Outlook, 'bestMs'>, { targetDowntimeMs }: Goal): string {
+  const best = `the best downtime is ${Math.round(bestMs.value)} ms`;
+  const unsure = bestMs.value <= targetDowntimeMs ? ` (but up to ${Math.round(bestMs.high)} ms)` : '';
+  return `${best}${unsure}, the target ${targetDowntimeMs} ms`;
+}
+
 /** What the plan is made for: the goal, or its relaxed form. The suspend gate always judges by the goal itself. */
 export const aimOf = (relaxedMs: number | undefined, goal: Goal): Goal =>
   relaxedMs === undefined ? goal : { ...goal, targetDowntimeMs: ms(relaxedMs) };
@@ -20,14 +30,14 @@ export function relax(state: WorkingSetState, view: Outlook, goal: Goal): [Worki
   const { bestMs, forecast } = view;
   const freeMs = view.freeMs();
   if (!state.falling && bestMs.value > WORTH * freeMs.value) return undefined;
-  const relaxedMs = MARGIN * bestMs.high;
+  const relaxedMs = reachableMs(view);
   const numbers = {
     targetMs: goal.targetDowntimeMs,
     bestMs: Math.round(bestMs.value),
     freeMs: Math.round(freeMs.value),
     aimMs: Math.round(relaxedMs),
   };
-  const text = `even at the floor the best downtime is ${numbers.bestMs} ms, the target ${numbers.targetMs} ms; --on-miss proceed: aims at ${numbers.aimMs} ms (without throttling it would be ${numbers.freeMs} ms)`;
+  const text = `even at the floor ${bestInWords(view, goal)}; --on-miss proceed: aims at ${numbers.aimMs} ms (without throttling it would be ${numbers.freeMs} ms)`;
   return [
     { ...state, relaxedMs, hopelessCount: 0 },
     { action: 'hold', forecast, reason: because('relaxed', text, numbers) },
@@ -44,5 +54,5 @@ export function reached(
   if (relaxedMs === undefined || observation.type !== 'round-start') return relaxedMs;
   const view = by(goal);
   if (view === undefined) return relaxedMs;
-  return view.course.fits ? undefined : Math.max(goal.targetDowntimeMs, MARGIN * view.bestMs.high);
+  return view.course.fits ? undefined : Math.max(goal.targetDowntimeMs, reachableMs(view));
 }

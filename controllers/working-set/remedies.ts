@@ -1,6 +1,16 @@
-import { bytesPerSecond, type Goal, lowest, type PlanModel, type PlanStart, pagesThatFit, type Track } from '../../src/core/index.ts';
+import {
+  bytesPerSecond,
+  exactly,
+  type Goal,
+  lowest,
+  type PlanModel,
+  type PlanStart,
+  pagesThatSurelyFit,
+  type Track,
+} from '../../src/core/index.ts';
 import type { Outlook } from './outlook.ts';
 import { floorPercent, ROUNDS_OPEN } from './preferences.ts';
+import { reachableMs } from './relax.ts';
 
 /** What would have made the target reachable, in words and numbers; empty when nothing alone would. */
 export interface Remedies {
@@ -11,7 +21,7 @@ export interface Remedies {
 /** No more than this factor of bandwidth is worth naming. */
 const BANDWIDTH_FACTOR_MAX = 64;
 
-/** The bandwidth, floor, timeslice or number of rounds that alone would make the target reachable, by the likely model. */
+/** The bandwidth, floor, timeslice or number of rounds that alone would make the target reachable, by the likely model; and one that is. */
 export function remedies(track: Track, view: Outlook, goal: Goal): Remedies {
   const { likely, start } = view;
   const parts: string[] = [];
@@ -36,13 +46,17 @@ export function remedies(track: Track, view: Outlook, goal: Goal): Remedies {
     numbers['needRoundsLeft'] = Math.ceil(rounds);
     parts.push(`${Math.ceil(rounds)} more rounds`);
   }
+  if (goal.maxDirtyPages === undefined) {
+    numbers['needTargetMs'] = Math.ceil(reachableMs(view));
+    parts.push(`a target of ${numbers['needTargetMs']} ms`);
+  }
   return { text: parts.length === 0 ? '' : `; enough would be ${parts.join(', or ')}`, numbers };
 }
 
 /** The likely model on a link `factor` times as fast, which also sends more within the target. */
 function faster(factor: number, track: Track, { likely, fullRate }: Outlook, goal: Goal): PlanModel {
   const rate = bytesPerSecond((track.transferRate?.value ?? 0) * factor);
-  const most = goal.maxDirtyPages ?? pagesThatFit(goal.targetDowntimeMs, fullRate.value, rate, goal);
+  const most = goal.maxDirtyPages ?? pagesThatSurelyFit(goal.targetDowntimeMs, fullRate, exactly(rate), goal);
   const slicePages = goal.maxDirtyPages === undefined ? (fullRate.value * goal.capabilities.tsliceMs) / 1000 : 0;
   return {
     ...likely,

@@ -254,6 +254,47 @@ describe('working-set', () => {
   });
 });
 
+describe('a pair of hosts whose switching over may take nearly the whole target', () => {
+  /** As in the emulator: most take 0.7 s, one took 1.8. */
+  const pair = {
+    overheadMs: { value: ms(910), low: ms(295), high: ms(1817) },
+    suspendLatencyMs: { value: ms(144), low: ms(78), high: ms(189) },
+  };
+  const lab = scenarioOf({
+    description: 'a writer in the lab',
+    domain: { memoryMib: 128, cpuDemandPercent: 100 },
+    classes: [{ name: 'seq', pages: 6144, writesPerSecond: 2500, pattern: 'sweep' }],
+    rateVariation: { sd: 0.05 },
+    link: { bytesPerSecond: 8_000_000, variation: { sd: 0.05 } },
+    suspend: { timeMs: 120 },
+    resume: { timeMs: 700 },
+    host: { actuatorLatencyMs: 300 },
+  });
+  const over = (onMiss: 'abort' | 'proceed', seed: number) =>
+    simulate({ scenario: lab, seed, controller: workingSet, options: { targetDowntimeMs: ms(2000), maxStallMs: ms(250), onMiss }, pair });
+
+  it.each([1, 2, 3])('is told at once, before the guest is throttled for a suspension that would be denied (seed %i)', (seed) => {
+    const { summary, truth } = over('abort', seed);
+    expect(summary.outcome).toBe('aborted');
+    expect(truth).toMatchObject({ rounds: 0, lostGuestSeconds: 0 });
+    expect(summary.reason).toMatch(
+      /the best downtime is 1\d{3} ms \(but up to 2\d{3} ms\), the target 2000 ms; enough would be .*a target of 2\d{3} ms/,
+    );
+  });
+  it.each([1, 2, 3])('goes over with the best there is, and not round after round for nothing (seed %i)', (seed) => {
+    const { summary, truth } = over('proceed', seed);
+    const stock = simulate({
+      scenario: lab,
+      seed,
+      controller: none,
+      options: { targetDowntimeMs: ms(2000), onMiss: 'proceed', maxRounds: 5 },
+    });
+    expect(summary.outcome).toBe('met');
+    expect(truth.rounds).toBeLessThanOrEqual(8);
+    expect(truth.downtimeMs).toBeLessThan((stock.truth.downtimeMs as number) / 2);
+  });
+});
+
 describe('the guest that stock Xen stops for ten seconds on a 16 Mbit/s link', () => {
   /** Sweeps 16 MiB at three times the rate of the link; a target that only the floor reaches, with little to spare. */
   const slow = scenarioOf({

@@ -18,12 +18,12 @@ const PAGES_PER_MIB = 256;
 /** Of the emulator, as the project's facts have them: an uncapped guest stands so long after the request; an xl call; pages of the suspend. */
 const SUSPEND_MS = 120;
 const ACTUATOR_MS = 300;
-/** A switch-over without pages to send, where no idle guest was measured on this link. */
+/** A switch-over without pages to send, where stock was not measured. */
 const RESUME_MS = 800;
 const STOCK_ROUNDS = 5;
 
-/** The same writer and link on the simulated host. Only the fixed costs are the emulator's: taken from the idle guest's gap. */
-export function predict({ writer, linkBytesPerSecond, controller }: Cell, idle: Measured | undefined): Predicted {
+/** The same writer and link on the simulated host. Only the fixed costs are the emulator's: taken from its migration under stock. */
+export function predict({ writer, linkBytesPerSecond, controller }: Cell, stock: Measured | undefined): Predicted {
   const scenario = scenarioOf({
     description: 'a guest of the lab',
     domain: { memoryMib: writer.memMib, cpuDemandPercent: 100 },
@@ -34,7 +34,7 @@ export function predict({ writer, linkBytesPerSecond, controller }: Cell, idle: 
     rateVariation: { sd: 0.05 },
     link: { bytesPerSecond: linkBytesPerSecond, variation: { sd: 0.05 } },
     suspend: { timeMs: SUSPEND_MS },
-    resume: { timeMs: idle === undefined ? RESUME_MS : Math.max(0, idle.gapMs - SUSPEND_MS - idlePagesMs(idle, linkBytesPerSecond)) },
+    resume: { timeMs: resumeMs(stock, linkBytesPerSecond) },
     host: { actuatorLatencyMs: ACTUATOR_MS, ...(controller === 'stock' ? { roundLimit: STOCK_ROUNDS } : {}) },
   });
   const runs = Array.from({ length: SEEDS }, (_, n) =>
@@ -53,7 +53,11 @@ export function predict({ writer, linkBytesPerSecond, controller }: Cell, idle: 
   };
 }
 
-const idlePagesMs = (idle: Measured, linkBytesPerSecond: number): number => (1000 * (idle.lastDirtyPages ?? 0) * 4096) / linkBytesPerSecond;
+/** What stock's downtime of the same guest is beyond suspend and pages. An idle guest's would hold what the link had still buffered. */
+function resumeMs(stock: Measured | undefined, linkBytesPerSecond: number): number {
+  if (stock?.downtimeMs == null) return RESUME_MS;
+  return Math.max(0, stock.downtimeMs - SUSPEND_MS - (1000 * (stock.lastDirtyPages ?? 0) * 4096) / linkBytesPerSecond);
+}
 
 function classOf({ pattern, workingSetMib, rate }: Writer) {
   const common = { name: pattern, pages: workingSetMib * PAGES_PER_MIB, writesPerSecond: rate };
