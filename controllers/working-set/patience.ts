@@ -19,6 +19,8 @@ export const NO_PATIENCE_USED: Patience = { rateBest: 0, waitedMs: 0 };
 
 /** The best rate fades with this time constant: a link that sags now and then comes back within it. */
 const RATE_FADES_MS = 60_000;
+/** A link is not believed to be faster than its mean by more than this: what a buffer takes in a burst it does not carry. */
+const MEAN_FACTOR = 1.2;
 /** Waiting must save at least this share of the work that throttling now would lose (once begun: this one), … */
 const SAVES = 0.4;
 const SAVES_WAITING = 0.2;
@@ -37,7 +39,8 @@ const SPARE_ROUNDS = { waiting: 1, free: 2, falling: 3 };
 
 /** Remembers the best rate and how long was waited. */
 export function bide(before: Patience, track: Track, elapsedMs: number, waits: boolean): Patience {
-  const rate = track.transferRate?.value ?? 0;
+  const mean = (1000 * track.bytesSent) / Math.max(1, track.atMs - track.startedAtMs);
+  const rate = Math.min(track.transferRate?.value ?? 0, MEAN_FACTOR * mean);
   const rateBest = Math.max(rate, before.rateBest * Math.exp(-elapsedMs / RATE_FADES_MS));
   const waitedMs = before.waitedMs + (before.sinceMs === undefined ? 0 : elapsedMs);
   return waits ? { rateBest, waitedMs, sinceMs: before.sinceMs ?? track.atMs } : { rateBest, waitedMs };

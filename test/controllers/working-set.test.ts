@@ -1,7 +1,19 @@
 import { describe, expect, it } from 'vitest';
 import { none } from '../../controllers/none.ts';
+import { bide, NO_PATIENCE_USED } from '../../controllers/working-set/patience.ts';
 import { workingSet } from '../../controllers/working-set.ts';
-import { type Decision, type GoalOptions, ms, type Observation, pages } from '../../src/core/index.ts';
+import {
+  bytes,
+  bytesPerSecond,
+  type Decision,
+  exactly,
+  type GoalOptions,
+  initialTrack,
+  ms,
+  type Observation,
+  observe,
+  pages,
+} from '../../src/core/index.ts';
 import { type SimResult, simulate } from '../../src/sim/run.ts';
 import type { ScenarioInput } from '../../src/sim/scenario.ts';
 import { loadScenario, type NamedScenario, scenarioOf } from '../../src/sim/scenario-files.ts';
@@ -251,6 +263,28 @@ describe('working-set', () => {
 
   it('does not put off the fall for ever on a plateau', () => {
     for (const seed of [5, 6, 7]) expect(run(busy(), {}, seed).truth.rounds).toBeLessThanOrEqual(9);
+  });
+});
+
+describe('what is remembered of the link', () => {
+  it('is no faster than it was on average, whatever a buffer took in a burst', () => {
+    const goal = run(loadScenario('idle')).goal;
+    let track = initialTrack(goal);
+    let patience = NO_PATIENCE_USED;
+    // 8 MB/s on average: every fifth second takes three times as much as the others.
+    for (let second = 0, sent = 0; second < 60; second++) {
+      sent += second % 5 === 4 ? 24e6 : 4e6;
+      const before = track;
+      track = observe(track, { type: 'tick', atMs: ms(1 + second * 1000), bytesSent: bytes(sent) }, goal);
+      patience = bide(
+        patience,
+        { ...track, transferRate: exactly(bytesPerSecond(second % 5 === 4 ? 24e6 : 4e6)) },
+        track.atMs - before.atMs,
+        false,
+      );
+    }
+    expect(patience.rateBest).toBeGreaterThan(8e6);
+    expect(patience.rateBest).toBeLessThan(1.3 * 8e6);
   });
 });
 
