@@ -67,6 +67,9 @@ const RATE_REVERTS_MS = 2500;
 /** The range is so many mean errors wide each way (1.25 mean errors are one standard deviation: 5 to 95 %), and at least 1.5 %. */
 const ERRORS_WIDE = 2.1;
 const SPREAD_MIN = 0.015;
+/** One window counts as an error of at most so many mean ones, and this: a burst that a buffer took at once, or kept back, is not another link. */
+const OUTLIER = 2;
+const OUTLIER_MIN = 0.05;
 /** Assumed while there is one reading only. */
 const SPREAD_FIRST = 0.08;
 /** A window counts if at least this share of its frames was really sent; round 0 walks absent frames too, which takes time and no bytes. */
@@ -195,7 +198,7 @@ function rated(track: Track, framesSent: number): Track {
     return withRate({ ...next, rateLong: { mean: rate, deviation: SPREAD_FIRST, overMs: window.busyMs } }, rate, SPREAD_FIRST);
   const weight = 1 - Math.exp(-window.busyMs / RATE_MEMORY_MS);
   const spreadWeight = 1 - Math.exp(-Math.min(window.busyMs, RATE_MEMORY_MS) / SPREAD_MEMORY_MS);
-  const missedBy = Math.abs(rate - old.value) / old.value;
+  const missedBy = Math.min(Math.abs(rate - old.value) / old.value, OUTLIER * track.rateError + OUTLIER_MIN);
   return withRate(
     { ...next, ...longer(track, rate, window.busyMs) },
     old.value + weight * (rate - old.value),

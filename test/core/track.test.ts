@@ -41,6 +41,16 @@ function rounds(lengths: readonly number[], pagesPerMs: (n: number) => number, r
 }
 
 describe('transfer rate', () => {
+  it('one burst that a buffer took widens the range a little, a link that goes on to change does', () => {
+    const width = (t: Track): number => ((t.transferRate?.high ?? 0) - (t.transferRate?.low ?? 0)) / (t.transferRate?.value ?? 1);
+    const lengths = Array.from({ length: 20 }, () => 25_000);
+    const steady = fold(rounds(lengths, () => 100));
+    const burst = fold(rounds(lengths, (n) => (n >= 190 && n < 196 ? 400 : n === 196 ? 10 : 100)));
+    const changing = fold(rounds(lengths, (n) => (n < 140 ? 100 : n % 20 < 10 ? 30 : 170)));
+    expect(width(steady)).toBeLessThan(0.05);
+    expect(width(burst)).toBeLessThan(0.15);
+    expect(width(changing)).toBeGreaterThan(0.6);
+  });
   it('is what was sent over the time it took, pauses between rounds left out', () => {
     const track = fold(rounds([1_000_000, 20_000, 10_000, 10_000, 10_000, 10_000, 10_000, 10_000], () => 250));
     expect((track.transferRate?.value as number) / WIRE_BYTES_PER_PAGE / 1000).toBeCloseTo(250, 0);
