@@ -50,6 +50,8 @@ export async function runCell(lab: Lab, cell: Cell, before?: Facts): Promise<Fac
   await lab.must('rm -f /run/xthrottle-fill');
   const found = await find(lab, NAME, uuid, OWN_CAP);
   const here = found.running[0];
+  // A guard that has put the cap back stays for a while, should a slow call undo that: its entry is not left until it has gone.
+  await lab.must(`for n in $(seq ${GUARD_SECONDS}); do pgrep -f '[g]uard-main' > /dev/null || break; sleep 1; done`);
   const facts = {
     id: cell.id,
     injected,
@@ -65,6 +67,8 @@ export async function runCell(lab: Lab, cell: Cell, before?: Facts): Promise<Fac
   if (here === undefined || found.running.length > 1) return { ...facts, next: 'not tried' };
   return { ...facts, ...(await followed(lab, cell, facts, uuid)) };
 }
+
+const GUARD_SECONDS = 60;
 
 /** Which command mends it. */
 const MEND = /xthrottle restore '?\S+'? --half/;
