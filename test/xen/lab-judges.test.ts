@@ -70,7 +70,7 @@ describe('what the lab calls lost', () => {
     ]);
     expect(text.match(/^\| kill/gm)).toHaveLength(2);
     expect(text).toContain('cap 20 instead of 90');
-    expect(text).toContain('lost under xthrottle in 0.');
+    expect(text).toContain('lost under xthrottle in 0, on stock Xen in 1.');
   });
 });
 

@@ -137,7 +137,7 @@ describe('by name', () => {
     const { xl, system, resumed } = host({ name: 'vm1--migratedaway' });
     expect(await resumeNamed('vm1', xl, system())).toMatchObject({ verdict: 'failed' });
     expect(resumed).toEqual([]);
-    expect(await resumeNamed('vm1--migratedaway', xl, system())).toMatchObject({ verdict: 'restored', hint: "xl rename 24 'vm1'" });
+    expect(await resumeNamed('vm1--migratedaway', xl, system())).toMatchObject({ verdict: 'restored', hint: 'xl rename 24 vm1' });
   });
 
   it('hostile names come out printable, and lend nobody their state', async () => {

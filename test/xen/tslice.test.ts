@@ -97,7 +97,7 @@ describe('a shorter timeslice', () => {
     const { process, state, restore, kill } = host();
     const hold = await process(1).hold(5);
     state.fail = { 'sched-credit set': 'libxl: error: no' };
-    expect(await hold.release()).toMatchObject({ restored: false, hint: expect.stringContaining("xl sched-credit -s -p 'Pool-0' -t 30") });
+    expect(await hold.release()).toMatchObject({ restored: false, hint: expect.stringContaining('xl sched-credit -s -p Pool-0 -t 30') });
     delete state.fail;
     kill(1);
     expect(await restore()).toMatchObject([{ kind: 'tslice', verdict: 'restored', after: 30 }]);
