@@ -140,8 +140,7 @@ function end(goal: Goal, view: Outlook, code: string, text: string, numbers: Rea
 
 /** The proof that nothing from here on meets the target, and what would have. */
 export function impossible(state: WorkingSetState, view: Outlook, goal: Goal, asked: boolean): Decision {
-  const best = Math.round(view.forecast.bestDowntimeMs ?? 0);
-  const numbers = { bestMs: best, targetMs: goal.targetDowntimeMs, floorPercent: floorPercent(goal) };
+  const numbers = { bestMs: Math.round(view.bestMs.value), targetMs: goal.targetDowntimeMs, floorPercent: floorPercent(goal) };
   const help = remedies(state.track, view, goal);
   const text = `even at the floor of ${numbers.floorPercent} % ${bestInWords(view, goal)}${help.text}`;
   return end(goal, view, 'infeasible', text, { ...numbers, ...help.numbers }, asked);

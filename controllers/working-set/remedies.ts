@@ -21,7 +21,7 @@ export interface Remedies {
 /** No more than this factor of bandwidth is worth naming. */
 const BANDWIDTH_FACTOR_MAX = 64;
 
-/** The bandwidth, floor, timeslice or number of rounds that alone would make the target reachable, by the likely model; and one that is. */
+/** The bandwidth, floor, timeslice or number of rounds that alone would make the target reachable, by the likely model; and a target that is. */
 export function remedies(track: Track, view: Outlook, goal: Goal): Remedies {
   const { likely, start } = view;
   const parts: string[] = [];
