@@ -93,7 +93,7 @@ export function learn(curve: DirtyCurve, point: CurvePoint): DirtyCurve {
   if (own === undefined) return { ...curve, ...share };
   const expected = shape.at(point.workMs);
   const known = point.workMs <= shape.workMax * 1.5 && point.workMs >= shape.workMin / 1.5;
-  const log = expected > 0 && own > 0 ? Math.max(-LOG_MAX, Math.min(LOG_MAX, Math.log(own / expected))) : 0;
+  const log = Math.max(-LOG_MAX, Math.min(LOG_MAX, Math.log(Math.max(1, own) / Math.max(1, expected))));
   const surprised = known && !point.held && Math.abs(log) > SURPRISE_LOG;
   const surprise = surprised ? surprisedBy(curve.surprise, point, log) : NO_SURPRISE;
   const changed = surprise.count >= SURPRISES;
@@ -311,12 +311,15 @@ function below(z: number, steps: number): { readonly log: number; readonly expon
   return { log: Math.log(Math.expm1(-at) / Math.expm1(-z)), exponent: at / Math.expm1(at) };
 }
 
-/** Knots as logs, made monotone with log-log slopes of at most 1; where two knots contradict each other the newer wins. */
+/**
+ * Knots as logs, made monotone with log-log slopes of at most 1; where two knots contradict each other the newer wins, and within
+ * a round the one of more work: a guest that idled or stood before its first look had not shown its pace yet.
+ */
 function regular(knots: readonly Knot[]): { readonly at: readonly number[]; readonly log: readonly number[] } {
   const at = knots.map((k) => k.at);
   const log = knots.map((k) => Math.log(Math.max(1, k.pages)));
   const perStep = Math.LN2 / PER_OCTAVE;
-  const newestFirst = knots.map((_, i) => i).sort((a, b) => (knots[b] as Knot).round - (knots[a] as Knot).round || a - b);
+  const newestFirst = knots.map((_, i) => i).sort((a, b) => (knots[b] as Knot).round - (knots[a] as Knot).round || b - a);
   const fixed: boolean[] = knots.map(() => false);
   for (const i of newestFirst) {
     let low = Number.NEGATIVE_INFINITY;

@@ -56,6 +56,25 @@ describe('dirty curve', () => {
     for (const workMs of [500, 2000, 8000]) expect(Math.abs(shape.at(workMs) / f(workMs) - 1)).toBeLessThan(0.08);
   });
 
+  it('believes what was dirtied in the end, however long the guest stood or idled before its first look', () => {
+    fc.assert(
+      fc.property(fc.double({ min: 0.05, max: 0.6, noNaN: true }), fc.nat(2), (idle, rounds) => {
+        const f = uniform(500_000, 200);
+        const late = (workMs: number): number => f(Math.max(0, workMs - idle * 8000));
+        const shape = shapeOf(watched(late, Array(rounds + 1).fill(8000)));
+        expect(Math.abs(shape.at(8000) / late(8000) - 1)).toBeLessThan(0.05);
+        expect(shape.at(4000)).toBeGreaterThan(0.45 * late(8000));
+      }),
+    );
+  });
+
+  it('takes a look that sees nothing dirty for an outlier where much was expected', () => {
+    const f = uniform(500_000, 200);
+    const before = watched(f, [20_000, 4000]);
+    const after = learn(before, free(1000, 0, 2));
+    expect(after.knots).toEqual(before.knots);
+  });
+
   it('rises, with F(w)/w falling, whatever it was told', () => {
     fc.assert(
       fc.property(points, fc.constantFrom('low', 'value', 'high'), (list, lean) => {
