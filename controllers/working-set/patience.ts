@@ -39,8 +39,7 @@ const SPARE_ROUNDS = { waiting: 1, free: 2, falling: 3 };
 
 /** Remembers the best rate and how long was waited. */
 export function bide(before: Patience, track: Track, elapsedMs: number, waits: boolean): Patience {
-  const mean = (1000 * track.bytesSent) / Math.max(1, track.atMs - track.startedAtMs);
-  const rate = Math.min(track.transferRate?.value ?? 0, MEAN_FACTOR * mean);
+  const rate = Math.min(track.transferRate?.value ?? 0, MEAN_FACTOR * (track.rateLong?.mean ?? 0));
   const rateBest = Math.max(rate, before.rateBest * Math.exp(-elapsedMs / RATE_FADES_MS));
   const waitedMs = before.waitedMs + (before.sinceMs === undefined ? 0 : elapsedMs);
   return waits ? { rateBest, waitedMs, sinceMs: before.sinceMs ?? track.atMs } : { rateBest, waitedMs };

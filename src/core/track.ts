@@ -33,13 +33,26 @@ export interface Track {
   readonly transferRate?: Estimate<BytesPerSecond>;
   /** Mean relative error of the rate's own one-step predictions. */
   readonly rateError?: number;
-  /** The rate over a longer time, bytes/s, and its mean deviation from that (a share): what a transient goes back to. */
-  readonly rateLong?: { readonly mean: number; readonly deviation: number; readonly overMs: number };
+  readonly rateShort?: ShortRate;
+  readonly rateLong?: LongRate;
   readonly rateWindow?: RateWindow;
   /** The last look at how long any vCPU had been waiting for the CPU at most. */
   readonly standing?: { readonly atMs: Ms; readonly atMostMs: Ms };
   readonly suspendRequestedAtMs?: Ms;
   readonly suspendedAtMs?: Ms;
+}
+
+/** The rate of the last moments, bytes/s, and the mean relative error of taking it for the next reading. */
+interface ShortRate {
+  readonly mean: number;
+  readonly error: number;
+}
+
+/** The rate over a longer time, bytes/s, and the readings' mean deviation from it (a share): what a transient goes back to. */
+interface LongRate {
+  readonly mean: number;
+  readonly deviation: number;
+  readonly overMs: number;
 }
 
 /** What was sent since the last reading of the rate, without the pauses between rounds: short rounds add up to one reading. */
@@ -54,12 +67,16 @@ interface RateWindow {
 
 /** Rounds kept; a migration under our own policy may have hundreds. */
 const ROUNDS_KEPT = 64;
-/** A rate is read over at least so long, else socket buffers and bursts are all it shows. */
-const RATE_WINDOW_MS = 200;
-/** Memory of the moving average of the rate: a link's rate a second ago says little about the next 200 ms. */
-const RATE_MEMORY_MS = 600;
+/**
+ * A rate is read over half the target, about what a stop-and-copy that fits it takes: over less, socket buffers and bursts are all that a
+ * slow link shows.
+ */
+const READING_OF_TARGET = 0.5;
+const READING_MS = { least: 200, most: 1000 } as const;
+/** Memory of the moving average of the rate, in readings: a link's rate a second ago says little about the next 200 ms. */
+const RATE_MEMORY = 3;
 /** The spread is the mean error of the last predictions, remembered longer than the rate itself. */
-const SPREAD_MEMORY_MS = 2500;
+const SPREAD_MEMORY = 12.5;
 /** The long-run rate is that of the last seconds: many times as long as a deviation lasts, and short enough to follow a link that changed. */
 const RATE_LONG_MS = 12_000;
 /** Deviations from the long-run rate are forgotten with this time constant. */
@@ -131,6 +148,7 @@ export function observe(track: Track, observation: Observation, goal: Goal): Tra
       return rated(
         { ...base, bytesSent: sent, rounds: patchRound(base.rounds, { pagesSent: observation.pagesSent }) },
         observation.pagesSent,
+        goal,
       );
     case 'sample': {
       const dirtied = observation.dirtyPages;
@@ -178,7 +196,7 @@ function closeRound(rounds: readonly RoundTrack[], atMs: Ms, dirtied: Pages | un
   return patchRound(rounds, { endedAtMs: atMs, ...(dirtied === undefined ? {} : { pagesDirtied: dirtied }) });
 }
 
-function rated(track: Track, framesSent: number): Track {
+function rated(track: Track, framesSent: number, goal: Goal): Track {
   const mark = track.rateWindow;
   if (mark === undefined) return track;
   const window: RateWindow = {
@@ -189,32 +207,46 @@ function rated(track: Track, framesSent: number): Track {
     bytes: mark.bytes + track.bytesSent - mark.markBytes,
     frames: mark.frames + framesSent - mark.markFrames,
   };
-  if (window.busyMs < RATE_WINDOW_MS) return { ...track, rateWindow: window };
+  const readingMs = Math.min(READING_MS.most, Math.max(READING_MS.least, READING_OF_TARGET * goal.targetDowntimeMs));
+  if (window.busyMs < readingMs) return { ...track, rateWindow: window };
   const next: Track = { ...track, rateWindow: { ...window, busyMs: 0, bytes: 0, frames: 0 } };
   if (window.bytes <= 0 || window.bytes < DENSE * window.frames * WIRE_BYTES_PER_PAGE) return next;
   const rate = (window.bytes / window.busyMs) * 1000;
-  const old = track.transferRate;
-  if (old === undefined || track.rateError === undefined)
-    return withRate({ ...next, rateLong: { mean: rate, deviation: SPREAD_FIRST, overMs: window.busyMs } }, rate, SPREAD_FIRST);
-  const weight = 1 - Math.exp(-window.busyMs / RATE_MEMORY_MS);
-  const spreadWeight = 1 - Math.exp(-Math.min(window.busyMs, RATE_MEMORY_MS) / SPREAD_MEMORY_MS);
-  const missedBy = Math.min(Math.abs(rate - old.value) / old.value, OUTLIER * track.rateError + OUTLIER_MIN);
-  return withRate(
-    { ...next, ...longer(track, rate, window.busyMs) },
-    old.value + weight * (rate - old.value),
-    track.rateError + spreadWeight * (missedBy - track.rateError),
-  );
+  const { transferRate: old, rateShort: short, rateLong: long } = track;
+  if (old === undefined || track.rateError === undefined || short === undefined || long === undefined) {
+    const first = {
+      rateShort: { mean: rate, error: SPREAD_FIRST },
+      rateLong: { mean: rate, deviation: SPREAD_FIRST, overMs: window.busyMs },
+    };
+    return withRate({ ...next, ...first }, rate, SPREAD_FIRST);
+  }
+  const memoryMs = RATE_MEMORY * readingMs;
+  const weight = 1 - Math.exp(-window.busyMs / memoryMs);
+  const spreadWeight = 1 - Math.exp(-Math.min(window.busyMs, memoryMs) / (SPREAD_MEMORY * readingMs));
+  const learnt = (error: number, value: number): number =>
+    error + spreadWeight * (Math.min(Math.abs(rate - value) / value, OUTLIER * error + OUTLIER_MIN) - error);
+  const rateShort = { mean: short.mean + weight * (rate - short.mean), error: learnt(short.error, short.mean) };
+  const rateLong = longer(long, rate, window.busyMs);
+  return withRate({ ...next, rateShort, rateLong }, better(rateShort, rateLong), learnt(track.rateError, old.value));
+}
+
+/** How sharply the better of the two is preferred: 4 is by the square of their variances, nearly a switch. */
+const PREFERENCE = 4;
+
+/** The one that told the next reading better lately: a link that sags is as it is now, one with buffers as it is on average. */
+function better(short: ShortRate, long: LongRate): number {
+  if (long.overMs < RATE_REVERTS_MS) return short.mean;
+  const share = 1 / (1 + (short.error / Math.max(1e-9, long.deviation)) ** (2 * PREFERENCE));
+  return long.mean + share * (short.mean - long.mean);
 }
 
 /** The long-run rate: the plain mean at first, then one that forgets. */
-function longer(track: Track, rate: number, busyMs: number): Pick<Track, 'rateLong'> {
-  const long = track.rateLong;
-  if (long === undefined) return {};
+function longer(long: LongRate, rate: number, busyMs: number): LongRate {
   const overMs = long.overMs + busyMs;
   const weight = busyMs / Math.min(overMs, RATE_LONG_MS);
   const mean = long.mean + Math.min(1, weight) * (rate - long.mean);
   const deviation = long.deviation + Math.min(1, weight) * (Math.abs(rate - mean) / mean - long.deviation);
-  return { rateLong: { mean, deviation, overMs } };
+  return { mean, deviation, overMs };
 }
 
 /**

@@ -65,6 +65,27 @@ describe('transfer rate', () => {
     expect(width(sagging)).toBeGreaterThan(2 * width(steady));
   });
 
+  it('of a link with buffers, which stalls and then catches up, is what it is on average, and more surely so for a longer stop-and-copy', () => {
+    const perMs = (n: number): number => (n % 20 === 0 ? 100 / 450 : n % 20 <= 10 ? 10 : 2);
+    const watched = rounds([100_000], perMs, 1000);
+    const over = (targetMs: number): { worst: number; width: number } => {
+      const by = { ...g, targetDowntimeMs: ms(targetMs) };
+      let track = initialTrack(by);
+      let [worst, width, n] = [0, 0, 0];
+      for (const o of watched) {
+        track = observe(track, o, by);
+        const { transferRate: rate } = track;
+        if (rate === undefined || o.atMs < 20_000) continue;
+        worst = Math.max(worst, Math.abs(Math.log(rate.value / WIRE_BYTES_PER_PAGE / 2000)));
+        width += (rate.high - rate.low) / rate.value;
+        n++;
+      }
+      return { worst, width: width / n };
+    };
+    expect(over(2000).worst).toBeLessThan(0.25);
+    expect(over(2000).width).toBeLessThan(0.7 * over(300).width);
+  });
+
   it('holds the next reading in its range nine times in ten on a noisy link', () => {
     let inside = 0;
     let all = 0;
