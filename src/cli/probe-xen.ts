@@ -1,7 +1,8 @@
 import { assetPath } from '../assets.ts';
 import { XthrottleError } from '../core/errors.ts';
 import type { GoalOptions } from '../core/options.ts';
-import { type Ms, ms } from '../core/units.ts';
+import type { Ms } from '../core/units.ts';
+import { capLatencies } from '../xen/cap-actuator.ts';
 import { preflight } from '../xen/domain.ts';
 import { openXenctrl, runningXenVersion } from '../xen/libxenctrl.ts';
 import { loadPair, loadRate } from '../xen/pair-store.ts';
@@ -21,8 +22,6 @@ export interface WatchOptions {
 
 /** Live rounds before stock libxenguest suspends. */
 const STOCK_ROUNDS = 5;
-/** A lift through libxenctrl, as the real host reckons it. */
-const LIFT_LIBRARY_MS = ms(4);
 
 /** Watches one domain of this host. Throws XthrottleError when that cannot begin. */
 export async function watchXenDomain({ wanted, durationMs, signal, options, destination, say }: WatchOptions): Promise<Watched> {
@@ -56,8 +55,7 @@ export async function watchXenDomain({ wanted, durationMs, signal, options, dest
         policy,
         ...(policy ? {} : { roundsMax: STOCK_ROUNDS }),
         actuator: scheduler !== 'other',
-        actuatorLatencyMs: fast ? xlCallMs : ms(2 * xlCallMs),
-        liftLatencyMs: fast ? LIFT_LIBRARY_MS : ms(2 * xlCallMs),
+        ...capLatencies(fast, xlCallMs),
         scheduler,
         tsliceMs,
       },

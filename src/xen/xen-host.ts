@@ -1,10 +1,10 @@
 import { EMPTY, from, mergeMap, type Observable } from 'rxjs';
 import { capToXen } from '../core/cap.ts';
 import { messageOf, XthrottleError } from '../core/errors.ts';
-import { type Ms, ms } from '../core/units.ts';
+import type { Ms } from '../core/units.ts';
 import type { Host } from '../host.ts';
 import { callsUnderWay } from './calls-under-way.ts';
-import { createActuator } from './cap-actuator.ts';
+import { capLatencies, createActuator } from './cap-actuator.ts';
 import { isCapping } from './cap-calls.ts';
 import { type CapSteering, steerCap } from './cap-steering.ts';
 import { describeDomain, isHere, TSLICE_DEFAULT_MS, timedXl, type XenDomain } from './domain.ts';
@@ -77,8 +77,6 @@ export interface XenHost extends Host {
 
 /** Live rounds before stock libxenguest suspends (SPP_MAX_ITERATIONS, xg_sr_save.c). */
 const STOCK_ROUNDS = 5;
-/** A lift through libxenctrl with its reading before and after: 4 ms in the emulator, where a call takes 1 ms. */
-const LIFT_LIBRARY_MS = ms(4);
 const LEFT_POLL_MS = 500;
 const LEFT_POLLS = 30;
 
@@ -196,7 +194,6 @@ async function openMigration(session: RelaySession, context: Context): Promise<X
   });
   if (observeOnly !== undefined && options.observe !== true) options.note?.('warning', `${printable(facts.name)}: ${observeOnly}`);
   const tslice = steering === undefined ? undefined : await tsliceOf(domain, context);
-  // A change reads before, sets, and reads back: reads are xl calls too where there is no library.
   const fast = xenctrl?.getCap(domid, scheduler) !== undefined;
   return createXenMigration({
     session,
@@ -206,8 +203,7 @@ async function openMigration(session: RelaySession, context: Context): Promise<X
       policy: session.hello.policy,
       ...(session.hello.policy ? {} : { roundsMax: STOCK_ROUNDS }),
       actuator: steering !== undefined,
-      actuatorLatencyMs: fast ? xlCallMs : ms(2 * xlCallMs),
-      liftLatencyMs: fast ? LIFT_LIBRARY_MS : ms(2 * xlCallMs),
+      ...capLatencies(fast, xlCallMs),
       scheduler,
       tsliceMs: tslice?.tsliceMs ?? domain.tsliceMs,
     },

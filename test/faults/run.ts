@@ -34,6 +34,8 @@ export interface RunOptions {
   readonly kinds?: readonly FaultKind[];
   /** Migrates once more when the faults have stopped. */
   readonly liveness?: boolean;
+  /** By what way caps are lowered; default: by either, as the seed is even or odd. */
+  readonly lowersBy?: 'library' | 'xl';
   /** Breaks the program on purpose: shows that the oracle sees it. */
   readonly sabotage?: (world: World, xthrottle: SimXthrottle) => void;
 }
@@ -58,7 +60,7 @@ export function planned(seed: number, kinds: readonly FaultKind[] = FAULT_KINDS)
 /** One seeded run: a migration under faults, the next start of xthrottle, and the next migration without any. */
 export async function simulate(seed: number, options: RunOptions = {}): Promise<RunReport> {
   const { rng, setting, faults } = planned(seed, options.kinds);
-  const world = new World(setting, seed);
+  const world = new World(setting, seed, options.lowersBy);
   const violations: string[] = [];
   const xthrottle = new SimXthrottle(world);
   xthrottle.withoutGuard = rng.chance(0.03);

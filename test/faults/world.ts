@@ -75,7 +75,8 @@ export class World {
   readonly #living = new Map<number, SimProcess>();
   readonly #waiting = new Map<Moment, (() => void)[]>();
 
-  constructor(setting: Setting, seed: number) {
+  /** `lowersBy`: by what way caps are lowered; default: by either, as the seed is even or odd. */
+  constructor(setting: Setting, seed: number, lowersBy: SimXen['lowersBy'] = seed % 2 === 0 ? 'library' : 'xl') {
     this.setting = setting;
     this.rng = new Rng(seed);
     const cutter = this.rng.fork(1);
@@ -91,6 +92,7 @@ export class World {
     ]);
     this.guest = new SimGuest(setting.guest, () => this.xen.byUuid(UUID)?.cap ?? 0);
     this.xen.guests.set(UUID, this.guest);
+    this.xen.lowersBy = lowersBy;
     this.link = new SimLink(setting.linkPagesPerSecond);
     this.xen.onCapChange = ({ by, to, domid }) => this.note(`${by?.name ?? 'an admin'} sets the cap of domain ${domid} to ${to}`);
     this.xen.onStarted = (process) => this.live(process);

@@ -1,4 +1,4 @@
-import { type Cap, capFromXen, capToXen } from '../../src/core/cap.ts';
+import { type Cap, capFromXen, capToXen, isLower } from '../../src/core/cap.ts';
 import { ms, pages } from '../../src/core/units.ts';
 import type { Xenctrl } from '../../src/xen/libxenctrl.ts';
 import type { Program, ProgramEnd, StartProgram } from '../../src/xen/xl.ts';
@@ -37,6 +37,8 @@ const STUCK_MS = 25_000;
 export class SimXen {
   readonly state: StandInState;
   readonly trouble: XenTrouble = { xl: undefined, setsOnly: false, slowMs: 0, peek: undefined };
+  /** `xl`: libxenctrl refuses to lower a cap (it never refuses a lift), so that it goes through xl with all its troubles. */
+  lowersBy: 'library' | 'xl' = 'library';
   readonly capChanges: CapChangeSeen[] = [];
   /** How often a call met the trouble. */
   troubled = 0;
@@ -203,6 +205,7 @@ export class SimXen {
       setCap: (domid, scheduler, cap) => {
         const domain = this.domain(domid);
         if (domain === undefined || this.trouble.peek === 'fails' || scheduler !== this.state.scheduler) return false;
+        if (this.lowersBy === 'xl' && isLower(cap, capFromXen(domain.cap))) return false;
         const dies = by.mark();
         if (dies === 'before') by.end();
         else

@@ -5,7 +5,46 @@ import type { Xenctrl } from '../../src/xen/libxenctrl.ts';
 import type { RunXl } from '../../src/xen/xl-errors.ts';
 import { facts, fakeXl } from './stand-in.ts';
 
-describe('a lift while xl is slow', () => {
+/** The library on the stand-in's domain; `works`: whether it takes a cap. */
+const libraryOn = (fake: ReturnType<typeof fakeXl>, works = (): boolean => true): Xenctrl => ({
+  library: 'test',
+  dirtyPages: () => undefined,
+  cpu: () => undefined,
+  getCap: (): Cap => capFromXen(fake.domain().cap),
+  setCap: (_domid, _scheduler, cap) => {
+    if (works()) fake.domain().cap = cap.kind === 'uncapped' ? 0 : cap.percent;
+    return works();
+  },
+  close: () => {},
+});
+
+describe('a cap', () => {
+  it('goes through libxenctrl where that is there, and xl sets nothing', async () => {
+    const fake = fakeXl();
+    const actuator = createActuator({ xl: fake.xl, xenctrl: libraryOn(fake), domain: facts(), scheduler: 'credit' });
+    expect((await actuator.set(capped(40))).way).toBe('libxenctrl');
+    expect(fake.domain().cap).toBe(40);
+    expect((await actuator.set(UNCAPPED)).way).toBe('libxenctrl');
+    expect([fake.domain().cap, fake.sets()]).toEqual([0, []]);
+  });
+
+  it('goes through xl once the library refuses', async () => {
+    const fake = fakeXl();
+    const actuator = createActuator({ xl: fake.xl, xenctrl: libraryOn(fake, () => false), domain: facts(), scheduler: 'credit' });
+    expect((await actuator.set(capped(40))).way).toBe('xl');
+    expect([fake.domain().cap, fake.sets()]).toEqual([40, [40]]);
+  });
+
+  it('that somebody else changes at once is told, not taken for ours', async () => {
+    const fake = fakeXl();
+    const library = libraryOn(fake);
+    const meddled: Xenctrl = { ...library, getCap: () => capped(77) };
+    const actuator = createActuator({ xl: fake.xl, xenctrl: meddled, domain: facts(), scheduler: 'credit' });
+    await expect(actuator.set(capped(40))).rejects.toThrow(/reads 77/);
+  });
+});
+
+describe('a lift while a slow xl does what the library had refused', () => {
   it('comes into force at once through libxenctrl, and again when the slow call has ended', async () => {
     const fake = fakeXl();
     let letGo: () => void = () => {};
@@ -16,21 +55,13 @@ describe('a lift while xl is slow', () => {
       if (args.includes('-c')) await slow;
       return fake.xl(args);
     };
-    const xenctrl: Xenctrl = {
-      library: 'test',
-      dirtyPages: () => undefined,
-      cpu: () => undefined,
-      getCap: (): Cap => capFromXen(fake.domain().cap),
-      setCap: (_domid, _scheduler, cap) => {
-        fake.domain().cap = cap.kind === 'uncapped' ? 0 : cap.percent;
-        return true;
-      },
-      close: () => {},
-    };
+    let works = false;
+    const xenctrl = libraryOn(fake, () => works);
     const actuator = createActuator({ xl, xenctrl, domain: facts(), scheduler: 'credit' });
     const lowering = actuator.set(capped(20)).catch(() => undefined);
     await new Promise((resolve) => setTimeout(resolve, 20));
     fake.domain().cap = 50;
+    works = true;
     const lifted = await actuator.set(UNCAPPED, { lift: true });
     expect(lifted.way).toBe('libxenctrl');
     expect(fake.domain().cap).toBe(0);
