@@ -8,11 +8,14 @@ import {
   gate,
   judge,
   lastStall,
+  type Ms,
   ms,
   PAGE_BYTES,
   type Pages,
   type PolicyQuery,
+  pageRate,
   pages,
+  type Suspension,
 } from '../../src/core/index.ts';
 import type { Outlook } from './outlook.ts';
 import { floorPercent } from './preferences.ts';
@@ -39,6 +42,27 @@ const FEW_PAGES = 50;
 function atGate({ dirty, fullRate, start }: Outlook): Estimate<Pages> {
   const more = (perSecond: number): number => (start.speedNow * perSecond * UNTIL_GATE_MS) / 1000;
   return between(dirty.low, pages(dirty.value + more(fullRate.value)), pages(dirty.high + more(fullRate.high)));
+}
+
+/** So much of the way from the likely downtime to its upper bound (95 %) is four chances in five. */
+const FOUR_IN_FIVE = 0.5;
+
+/** Whether it fits with four chances in five, be the upper bound as it may. */
+function isLikely({ downtimeMs, afterSliceMs, stallMs }: Suspension, { targetDowntimeMs }: Goal): boolean {
+  const feared = ({ value, high }: Estimate<Ms>): number => value + FOUR_IN_FIVE * (high - value);
+  return feared(downtimeMs) + stallMs <= targetDowntimeMs || (stallMs > 0 && feared(afterSliceMs) <= targetDowntimeMs);
+}
+
+/** Throttled to within this factor of the floor … */
+const NEAR_FLOOR = 2;
+/** … a round that saves less than this share of the target is paid for dearly. */
+const WORTH_A_ROUND = 0.02;
+
+/** Whether another round near the floor would bring hardly anything, as this one did. */
+function standsStill({ falling, guest, track }: WorkingSetState, { dirty, start, likely }: Outlook, goal: Goal): boolean {
+  if (!falling || start.speedNow > NEAR_FLOOR * likely.floorSpeed || track.transferRate === undefined) return false;
+  const worth = (WORTH_A_ROUND * goal.targetDowntimeMs * pageRate(track.transferRate.value)) / 1000;
+  return guest.pagesToSend - dirty.value < worth;
 }
 
 /** The answer to a suspend request. An evacuation that has run out of time goes, whatever the downtime. */
@@ -81,6 +105,11 @@ export function atPolicy(state: WorkingSetState, query: PolicyQuery, view: Outlo
     if (fits && (goal.capabilities.peek || isShort(state, query, view))) {
       const text = `${numbers.dirtyPages} dirty pages fit the target: stop and copy now (predicted ${numbers.predictedMs} ms)`;
       return { action: 'stop-and-copy', forecast, reason: because('fits', text, numbers) };
+    }
+    if (goal.onMiss === 'proceed' && isLikely(now, goal) && standsStill(state, view, goal)) {
+      const upperMs = Math.round(now.downtimeMs.high + now.stallMs);
+      const text = `${numbers.dirtyPages} dirty pages likely fit the target (predicted ${numbers.predictedMs} ms, at most ${upperMs}), and throttled rounds hardly shrink any more; --on-miss proceed: stop and copy now`;
+      return { action: 'stop-and-copy', forecast, reason: because('likely-fits', text, { ...numbers, upperMs }) };
     }
   } else if (!goal.capabilities.peek && course.rounds === 1 && course.fits && isShort(state, query, view)) {
     const numbers = { dirtyPages: Math.round(course.lastPages) };

@@ -35,8 +35,10 @@ export interface GuestView {
   readonly pagesToSend: number;
   /** The last look at the dirty count in this round. */
   readonly look?: { readonly pages: number; readonly workMs: number; readonly timeMs: number };
-  /** Mean speed of the round before. */
+  /** The mean speed of the round before, measured or by the caps in force, whichever was lower: parking blurs the one in short rounds. */
   readonly speedBefore: number;
+  /** Work in this round by the caps in force alone, ms. */
+  readonly allowedMs: number;
   readonly looks: number;
 }
 
@@ -50,6 +52,7 @@ export const NEW_GUEST: GuestView = {
   doubtMs: 0,
   pagesToSend: 0,
   speedBefore: 1,
+  allowedMs: 0,
   looks: 0,
 };
 
@@ -83,6 +86,7 @@ export function watch(guest: GuestView, observation: Observation, before: Track,
     ...guest,
     atMs: observation.atMs,
     workMs: guest.workMs + speed * elapsed,
+    allowedMs: guest.allowedMs + speed * elapsed,
     ...(guest.cpu !== undefined && speed < 1 ? { cpu: { ...guest.cpu, held: true } } : {}),
   };
   switch (observation.type) {
@@ -158,7 +162,7 @@ function entered(guest: GuestView, round: number, counted: number, goal: Goal): 
   const populated: number = goal.domain.populatedPages;
   const { look: _, ...rest } = guest;
   const doubtMs = guest.cpu === undefined ? 0 : MISPLACED * Math.max(0, guest.workMs - guest.cpu.workMs);
-  const fresh = { ...rest, round, roundAtMs: guest.atMs, workAtRound: guest.workMs, doubtMs };
+  const fresh = { ...rest, round, roundAtMs: guest.atMs, workAtRound: guest.workMs, allowedMs: 0, doubtMs };
   if (round === 0 || guest.round < 0) return { ...fresh, pagesToSend: Math.min(counted, populated) };
   const workMs = workInRound(guest);
   const timeMs = timeInRound(guest);
@@ -170,7 +174,7 @@ function entered(guest: GuestView, round: number, counted: number, goal: Goal): 
     ...(guest.cpu === undefined && point.held ? inferred(guest, point, goal) : {}),
     pagesToSend: pages,
     curve: trusted(guest, point, goal) ? learn(guest.curve, point) : guest.curve,
-    speedBefore: timeMs > 0 ? Math.min(1, workMs / timeMs) : guest.speedBefore,
+    speedBefore: timeMs > 0 ? Math.min(1, workMs / timeMs, guest.allowedMs / timeMs) : guest.speedBefore,
   };
 }
 

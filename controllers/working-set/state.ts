@@ -1,4 +1,4 @@
-import type { Forecast, Goal, Observation, Track } from '../../src/core/index.ts';
+import { bytesPerSecond, type Forecast, type Goal, type Observation, pageRate, type Track } from '../../src/core/index.ts';
 import { demandOf, type GuestView } from './guest.ts';
 import type { Outlook } from './outlook.ts';
 import type { Patience } from './patience.ts';
@@ -29,8 +29,9 @@ export interface WorkingSetState {
 /** Looks (or, without a peek, rounds) that have to be seen before anything is called impossible. */
 const LOOKS_MIN = 10;
 const ROUNDS_SEEN_MIN = 2;
-/** A floor round that leaves more than this share of the smallest one made no progress. */
+/** A floor round that leaves more than this share of the smallest one made no progress, nor one that saves less than this share of the target. */
 const PROGRESS = 0.96;
+const PROGRESS_OF_TARGET = 0.01;
 /** A round counts as one at the floor up to this factor of the floor's speed. */
 const AT_FLOOR = 1.1;
 
@@ -48,7 +49,9 @@ export function progress(before: WorkingSetState, observation: Observation, gues
     return { rounds: 0, best: 0 };
   const { rounds, best } = before.stuck;
   if (rounds === 0) return { rounds: 1, best: guest.pagesToSend };
-  return guest.pagesToSend < PROGRESS * best ? { rounds: 1, best: guest.pagesToSend } : { rounds: rounds + 1, best };
+  const rate = before.track.transferRate?.value ?? 0;
+  const least = Math.min(PROGRESS * best, best - (PROGRESS_OF_TARGET * goal.targetDowntimeMs * pageRate(bytesPerSecond(rate))) / 1000);
+  return guest.pagesToSend < least ? { rounds: 1, best: guest.pagesToSend } : { rounds: rounds + 1, best };
 }
 
 /** A free round is hardly smaller above this share of the one before. */

@@ -244,6 +244,7 @@ describe('working-set', () => {
       ...[
         'will-fit',
         'fits-after-slice',
+        'likely-fits',
         'misses-abort',
         'misses-proceed',
         'infeasible',
@@ -271,20 +272,22 @@ describe('what is remembered of the link', () => {
     const goal = run(loadScenario('idle')).goal;
     let track = initialTrack(goal);
     let patience = NO_PATIENCE_USED;
+    track = observe(track, { type: 'round-start', atMs: ms(1), round: 0, pagesToSend: pages(1e6), bytesSent: bytes(0) }, goal);
     // 8 MB/s on average: every fifth second takes three times as much as the others.
     for (let second = 0, sent = 0; second < 60; second++) {
       sent += second % 5 === 4 ? 24e6 : 4e6;
       const before = track;
-      track = observe(track, { type: 'tick', atMs: ms(1 + second * 1000), bytesSent: bytes(sent) }, goal);
-      patience = bide(
-        patience,
-        { ...track, transferRate: exactly(bytesPerSecond(second % 5 === 4 ? 24e6 : 4e6)) },
-        track.atMs - before.atMs,
-        false,
+      const pagesSent = pages(Math.floor(sent / 4104));
+      track = observe(
+        track,
+        { type: 'progress', atMs: ms(1001 + second * 1000), round: 0, pagesSent, pagesToSend: pages(1e6), bytesSent: bytes(sent) },
+        goal,
       );
+      const burst = exactly(bytesPerSecond(second % 5 === 4 ? 24e6 : 4e6));
+      patience = bide(patience, { ...track, transferRate: burst }, track.atMs - before.atMs, false);
     }
     expect(patience.rateBest).toBeGreaterThan(8e6);
-    expect(patience.rateBest).toBeLessThan(1.3 * 8e6);
+    expect(patience.rateBest).toBeLessThan(1.4 * 8e6);
   });
 });
 
@@ -324,7 +327,7 @@ describe('a pair of hosts whose switching over may take nearly the whole target'
       options: { targetDowntimeMs: ms(2000), onMiss: 'proceed', maxRounds: 5 },
     });
     expect(summary.outcome).toBe('met');
-    expect(truth.rounds).toBeLessThanOrEqual(8);
+    expect(truth.rounds).toBeLessThanOrEqual(10);
     expect(truth.downtimeMs).toBeLessThan((stock.truth.downtimeMs as number) / 2);
   });
 });
