@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { winnerOf } from './lab/bench/table.ts';
+import { type Contender, winnersOf } from './lab/bench/table.ts';
 import { type Cell, cellOf, cells, SAMPLE, twinId } from './lab/faults/cells.ts';
 import { isVoid, lostIn, placeOf } from './lab/faults/judge.ts';
 import type { Facts } from './lab/faults/run-cell.ts';
@@ -102,14 +102,21 @@ describe('results', () => {
 });
 
 describe('who wins', () => {
-  const ran = (controller: Parameters<typeof winnerOf>[0][number]['controller'], gapMs: number, lostSeconds: number) => ({
+  const ran = (controller: Contender['controller'], gapMs: number, withheldSeconds: number): Contender => ({
     controller,
     gapMs,
-    lostSeconds,
+    withheldSeconds,
   });
-  it('the least lost work within the target; the shortest gap when nobody keeps it', () => {
-    expect(winnerOf([ran('stock', 9000, 1), ran('step-down', 1500, 9), ran('working-set', 1900, 4)])).toBe('working-set');
-    expect(winnerOf([ran('stock', 9000, 1), ran('step-down', 2500, 9)])).toBe('step-down');
+  it('who meets the target at the least cost to the guest; the shortest gap when nobody does', () => {
+    expect(winnersOf([ran('stock', 9000, 0), ran('step-down', 1500, 9), ran('working-set', 2400, 4)])).toEqual(['working-set']);
+    expect(winnersOf([ran('stock', 9000, 0), ran('step-down', 4500, 9)])).toEqual(['step-down']);
+    expect(winnersOf([])).toEqual([]);
+  });
+  it('those that are hardly behind are level with the best, which comes first', () => {
+    expect(winnersOf([ran('step-down', 2000, 8), ran('auto-converge', 2000, 10), ran('working-set', 2400, 7)])).toEqual([
+      'working-set',
+      'step-down',
+    ]);
   });
 });
 

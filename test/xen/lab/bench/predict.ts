@@ -9,15 +9,16 @@ import { MAX_STALL_MS, type Measured, TARGET_DOWNTIME_MS } from './measure.ts';
 /** What the simulated host says of the same migration: medians over the seeds. */
 export interface Predicted {
   readonly gapMs: number;
-  readonly lostSeconds: number;
+  readonly withheldSeconds: number;
   readonly totalSeconds: number;
 }
 
 const SEEDS = 9;
 const PAGES_PER_MIB = 256;
-/** Of the emulator, as the project's facts have them: an uncapped guest stands so long after the request; an xl call; pages of the suspend. */
+/** Of the emulator, as the project's facts have them: an uncapped guest stands so long after the request. */
 const SUSPEND_MS = 120;
-const ACTUATOR_MS = 300;
+/** A cap through libxenctrl. */
+const ACTUATOR_MS = 4;
 /** A switch-over without pages to send, where stock was not measured. */
 const RESUME_MS = 800;
 const STOCK_ROUNDS = 5;
@@ -48,7 +49,7 @@ export function predict({ writer, linkBytesPerSecond, controller }: Cell, stock:
   const middle = (of: (run: (typeof runs)[number]) => number) => median(runs.map(of)) ?? Number.NaN;
   return {
     gapMs: middle(({ truth }) => truth.switchOverGapMs ?? truth.guestGapMs),
-    lostSeconds: middle(({ truth }) => truth.lostGuestSeconds + (truth.downtimeMs ?? 0) / 1000),
+    withheldSeconds: middle(({ truth }) => truth.lostGuestSeconds),
     totalSeconds: middle(({ truth }) => truth.totalSeconds),
   };
 }
