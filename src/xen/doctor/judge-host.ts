@@ -118,7 +118,7 @@ export type XenctrlFacts =
 export function judgeXenctrl(facts: XenctrlFacts, version: string | undefined): Finding {
   if (!facts.loaded) {
     const install = `npm install koffi; apt install libxenmisc${version ?? ''}`;
-    return warning('libxenctrl', `no looks inside rounds: ${facts.reason}`, install);
+    return warning('libxenctrl', `no looks inside rounds, and caps go through xl, which takes longer: ${facts.reason}`, install);
   }
   const { library, guests, peeks, caps } = facts;
   if (peeks < guests || caps < guests) {
