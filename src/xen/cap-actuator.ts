@@ -24,6 +24,11 @@ export interface CapActuator {
    * change: 30 s). libxl gives a domid that has ended to nobody else for a minute. Throws XthrottleError('noDomain').
    */
   verify(maxAgeMs?: number): Promise<void>;
+  /**
+   * The domain was just seen to be migrating: an answer that is not old yet holds from now on. A domain that ended, and whose domid went to
+   * another a minute later at the earliest, would not have been.
+   */
+  seen(): void;
   /** Through libxenctrl where it is there, else xl; `atOnce`: without waiting for the changes under way. Throws XthrottleError. */
   read(options?: { readonly atOnce?: boolean }): Promise<Cap>;
   /**
@@ -116,6 +121,9 @@ export function createActuator(options: ActuatorOptions): CapActuator {
   };
   return {
     verify,
+    seen: () => {
+      if (isVerified()) verifiedAtMs = performance.now();
+    },
     lingering: () => lingering,
     settled: async () => {
       await queue;

@@ -45,6 +45,8 @@ export interface CapSteering {
   lookForOthers(): Promise<void>;
   /** `stays`: the domain has not migrated away; should it be gone all the same, it may have been rebooted. */
   restore(stays?: boolean): Promise<RestoreResult>;
+  /** The domain was just seen to be migrating: xl need not be asked anew whether it still is the one. */
+  seen(): void;
   /** The cap in force as far as we know. */
   inForce(): Cap;
 }
@@ -261,11 +263,12 @@ export function steerCap(options: SteeringOptions): CapSteering {
     set: caught,
     lift: liftFor,
     lookForOthers: async () => {
-      // Asked in good time: the lift at the suspend request is not to wait for an answer while the guest is parked.
-      if (isLower(expected, original)) actuator.verify(VERIFY_AGAIN_MS).catch(() => undefined);
+      // Asked in good time: neither the first cap nor the lift at the suspend request, while the guest is parked, is to wait for an answer.
+      actuator.verify(VERIFY_AGAIN_MS).catch(() => undefined);
       const theirsNow = await othersChange().catch(() => true);
       if (!theirsNow && cameLate && !closing) await caught(expected);
     },
+    seen: () => actuator.seen(),
     inForce: () => expected,
     restore(stays = false) {
       restored ??= restore(stays).then((result) => {

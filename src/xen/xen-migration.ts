@@ -85,7 +85,7 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
   const ending = endingReader({ ...options, lookAfter, answers: steering !== undefined });
   /** What is waiting for an answer, by the observation that told of it. */
   const questions = new WeakMap<Observation, number>();
-  // For the transfer rate alone, which does not depend on what is asked for.
+  // For the transfer rate alone, read as often as it is for the shortest of targets.
   const anyGoal = goalFor({ targetDowntimeMs: ms(1) }, domain, capabilities);
   let track = initialTrack(anyGoal);
   let settleEnded: (value: Ending) => void = () => undefined;
@@ -148,6 +148,7 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
     if (message.type === 'suspend-settled' && message.lifted === true)
       emit({ type: 'cap-changed', atMs: message.atMs, cap: domain.capOriginal, by: 'us' });
     emit(observation);
+    if (observation?.type === 'progress' && !isLate) steering?.seen();
     if (observation?.type === 'round-start') sampler.roundBegan();
   };
 

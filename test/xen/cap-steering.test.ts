@@ -395,6 +395,33 @@ describe('the lift long after the domain was identified', () => {
   });
 });
 
+describe('the first cap long after the domain was identified', () => {
+  const lists = ({ calls }: Steered['fake']) => calls.filter(([command]) => command === 'list').length;
+  /** Calls of xl list for it, when the domain was seen every second of the first 90. */
+  const after = async (seconds: number): Promise<number> => {
+    vi.useFakeTimers({ toFake: ['performance'] });
+    try {
+      const { fake, steering } = steered(0, { library: true });
+      await steering.claim();
+      await vi.waitFor(() => expect(lists(fake)).toBe(1));
+      for (let second = 0; second < seconds; second++) {
+        vi.advanceTimersByTime(1000);
+        if (second < 90) steering.seen();
+      }
+      expect(await steering.set(capped(40))).toMatchObject({ result: 'applied' });
+      return lists(fake);
+    } finally {
+      vi.useRealTimers();
+    }
+  };
+  it('asks xl for nothing while the domain is seen to be migrating', async () => {
+    expect(await after(90)).toBe(1);
+  });
+  it('asks anew once it was not seen for a while', async () => {
+    expect(await after(130)).toBe(2);
+  });
+});
+
 describe("a call of ours on its way when an admin's change is seen", () => {
   it('does not outlast it: theirs is put back', async () => {
     const { fake, steering } = steered(60);

@@ -5,8 +5,11 @@ export const MOMENTS = ['round 0', 'throttled round', 'suspend request', 'suspen
 
 export type Victim = (typeof VICTIMS)[number];
 export type Moment = (typeof MOMENTS)[number];
-/** `kill`: SIGKILL. `stop`: SIGSTOP for some seconds, then SIGCONT. `fill`: /run is full. `leftover`: a domain NAME--incoming is there. */
-export type Deed = 'kill' | 'stop' | 'fill' | 'leftover';
+/**
+ * `kill`: SIGKILL. `stop`: SIGSTOP for some seconds, then SIGCONT. `cut`: SIGKILL over a link that is dead until all else has ended.
+ * `fill`: /run is full. `leftover`: a domain NAME--incoming is there.
+ */
+export type Deed = 'kill' | 'stop' | 'cut' | 'fill' | 'leftover';
 
 export interface Cell {
   readonly id: string;
@@ -31,6 +34,7 @@ const onOne = (stock: boolean): readonly Cell[] => [
       MOMENTS.map((moment) => cell(deed, moment, stock, victim)),
     ),
   ),
+  cell('cut', 'suspended', stock, 'xl'),
   cell('fill', 'start', stock),
   cell('fill', 'throttled round', stock),
   cell('leftover', 'start', stock),

@@ -66,11 +66,14 @@ function strike() {
       // ENOSPC: that is what is wanted.
     }
     report.hit = [0];
-  } else report.hit = signal(pids, plan.deed === 'kill' ? 'SIGKILL' : 'SIGSTOP');
+  } else report.hit = signal(pids, plan.deed === 'stop' ? 'SIGSTOP' : 'SIGKILL');
   deed = (async () => {
     if (plan.deed === 'stop') {
       await sleep(plan.stopMs);
       signal(report.hit, 'SIGCONT');
+    } else if (plan.deed === 'cut') {
+      await ended;
+      await sleep(plan.stopMs);
     } else if (linkHeld.length > 0) await sleep(1000);
     signal(linkHeld, 'SIGCONT');
   })();
