@@ -8,7 +8,6 @@ import {
   gate,
   judge,
   lastStall,
-  type Ms,
   ms,
   PAGE_BYTES,
   type Pages,
@@ -17,6 +16,7 @@ import {
   pages,
   type Suspension,
 } from '../../src/core/index.ts';
+import { timeInRound } from './guest.ts';
 import type { Outlook } from './outlook.ts';
 import { floorPercent } from './preferences.ts';
 import { bestInWords } from './relax.ts';
@@ -47,20 +47,19 @@ function atGate({ dirty, fullRate, start }: Outlook): Estimate<Pages> {
 /** So much of the way from the likely downtime to its upper bound (95 %) is four chances in five. */
 const FOUR_IN_FIVE = 0.5;
 
-/** Whether it fits with four chances in five, be the upper bound as it may. */
-function isLikely({ downtimeMs, afterSliceMs, stallMs }: Suspension, { targetDowntimeMs }: Goal): boolean {
-  const feared = ({ value, high }: Estimate<Ms>): number => value + FOUR_IN_FIVE * (high - value);
-  return feared(downtimeMs) + stallMs <= targetDowntimeMs || (stallMs > 0 && feared(afterSliceMs) <= targetDowntimeMs);
-}
+/** Whether it fits with four chances in five, its last stall included, be the upper bound as it may. */
+const isLikely = ({ downtimeMs: { value, high }, stallMs }: Suspension, goal: Goal): boolean =>
+  goal.maxDirtyPages === undefined && value + FOUR_IN_FIVE * (high - value) + stallMs <= goal.targetDowntimeMs;
 
-/** Throttled to within this factor of the floor … */
+/** A round whose mean is within this factor of the floor … */
 const NEAR_FLOOR = 2;
-/** … a round that saves less than this share of the target is paid for dearly. */
+/** … and that saves less than this share of the target is paid for dearly, and so will be the next. */
 const WORTH_A_ROUND = 0.02;
 
 /** Whether another round near the floor would bring hardly anything, as this one did. */
-function standsStill({ falling, guest, track }: WorkingSetState, { dirty, start, likely }: Outlook, goal: Goal): boolean {
-  if (!falling || start.speedNow > NEAR_FLOOR * likely.floorSpeed || track.transferRate === undefined) return false;
+function standsStill({ falling, guest, track }: WorkingSetState, { dirty, likely }: Outlook, goal: Goal): boolean {
+  const speed = guest.allowedMs / Math.max(1, timeInRound(guest));
+  if (!falling || speed > NEAR_FLOOR * likely.floorSpeed || track.transferRate === undefined) return false;
   const worth = (WORTH_A_ROUND * goal.targetDowntimeMs * pageRate(track.transferRate.value)) / 1000;
   return guest.pagesToSend - dirty.value < worth;
 }
@@ -102,11 +101,12 @@ export function atPolicy(state: WorkingSetState, query: PolicyQuery, view: Outlo
     const now = ample.fits === 'no' ? judged(few ? view.dirty : atGate(view), goal, UNTIL_GATE_MS) : ample;
     const fits = goal.maxDirtyPages === undefined ? now.fits !== 'no' : view.dirty.high <= goal.maxDirtyPages;
     const numbers = { dirtyPages: Math.round(view.dirty.value), predictedMs: Math.round(now.downtimeMs.value) };
-    if (fits && (goal.capabilities.peek || isShort(state, query, view))) {
+    const sees = goal.capabilities.peek || isShort(state, query, view);
+    if (fits && sees) {
       const text = `${numbers.dirtyPages} dirty pages fit the target: stop and copy now (predicted ${numbers.predictedMs} ms)`;
       return { action: 'stop-and-copy', forecast, reason: because('fits', text, numbers) };
     }
-    if (goal.onMiss === 'proceed' && isLikely(now, goal) && standsStill(state, view, goal)) {
+    if (goal.onMiss === 'proceed' && sees && isLikely(now, goal) && standsStill(state, view, goal)) {
       const upperMs = Math.round(now.downtimeMs.high + now.stallMs);
       const text = `${numbers.dirtyPages} dirty pages likely fit the target (predicted ${numbers.predictedMs} ms, at most ${upperMs}), and throttled rounds hardly shrink any more; --on-miss proceed: stop and copy now`;
       return { action: 'stop-and-copy', forecast, reason: because('likely-fits', text, { ...numbers, upperMs }) };
@@ -129,8 +129,8 @@ export function atPolicy(state: WorkingSetState, query: PolicyQuery, view: Outlo
     return end(goal, view, 'too-many-bytes', text, { written }, true);
   }
   if (state.stuck.rounds > STUCK_ROUNDS) {
-    const text = `${STUCK_ROUNDS} rounds at the floor made no progress: ${Math.round(state.stuck.best)} pages stay dirty`;
-    return end(goal, view, 'no-progress', text, { dirtyPages: Math.round(state.stuck.best) }, true);
+    const text = `${STUCK_ROUNDS} rounds at the floor made no progress: ${state.guest.pagesToSend} pages stay dirty`;
+    return end(goal, view, 'no-progress', text, { dirtyPages: state.guest.pagesToSend }, true);
   }
   return { action: 'hold', forecast, reason: because('go-on', `some ${course.rounds} more rounds are planned`, { rounds: course.rounds }) };
 }

@@ -135,7 +135,8 @@ export function outlook(
   const rateHoped = bytesPerSecond(Math.max(rate.high, rateBest));
   const fit = fitting(fullRate, rate, rateHoped, demandOf(guest, goal), goal, CAUTION + CAUTION_FEARED * fear);
   const base = {
-    deviceShare: guest.curve.deviceShare,
+    // One throttled round that dirtied as much as a free one may be a busier phase: believed once the next one says so, too.
+    deviceShare: Math.min(guest.curve.deviceShare, guest.curve.deviceSaid?.least ?? 1),
     floorSpeed: Math.min(1, floorPercent(goal) / demandOf(guest, goal)),
     slew: slewOf(goal),
     latencyMs: goal.capabilities.actuatorLatencyMs as number,

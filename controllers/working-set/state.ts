@@ -22,14 +22,14 @@ export interface WorkingSetState {
   readonly patience: Patience;
   /** The last cap that was decided on (Xen's number; 0: the domain's own), and when. */
   readonly change?: { readonly capPercent: number; readonly atMs: number };
-  /** Rounds at the floor without progress, and the smallest round seen there. */
+  /** Rounds at the floor without progress, and the round (pages) that progress is measured from. */
   readonly stuck: { readonly rounds: number; readonly best: number };
 }
 
 /** Looks (or, without a peek, rounds) that have to be seen before anything is called impossible. */
 const LOOKS_MIN = 10;
 const ROUNDS_SEEN_MIN = 2;
-/** A floor round that leaves more than this share of the smallest one made no progress, nor one that saves less than this share of the target. */
+/** A floor round that leaves more than this share of that one made no progress, nor one that saves less than this share of a target in time. */
 const PROGRESS = 0.96;
 const PROGRESS_OF_TARGET = 0.01;
 /** A round counts as one at the floor up to this factor of the floor's speed. */
@@ -42,16 +42,18 @@ export function hopeless(before: WorkingSetState, view: Outlook | undefined, gue
   return enough ? before.hopelessCount + 1 : before.hopelessCount;
 }
 
-/** Counts rounds that ran at the floor and left no less to send than the smallest of them. */
+/** Counts rounds that ran at the floor and left hardly less to send than the first of them. */
 export function progress(before: WorkingSetState, observation: Observation, guest: GuestView, goal: Goal): WorkingSetState['stuck'] {
   if (observation.type !== 'round-start' || observation.round < 2) return before.stuck;
   if (guest.speedBefore > AT_FLOOR * Math.min(1, floorPercent(goal) / demandOf(guest, goal)) || !before.falling)
     return { rounds: 0, best: 0 };
   const { rounds, best } = before.stuck;
   if (rounds === 0) return { rounds: 1, best: guest.pagesToSend };
-  const rate = before.track.transferRate?.value ?? 0;
-  const least = Math.min(PROGRESS * best, best - (PROGRESS_OF_TARGET * goal.targetDowntimeMs * pageRate(bytesPerSecond(rate))) / 1000);
-  return guest.pagesToSend < least ? { rounds: 1, best: guest.pagesToSend } : { rounds: rounds + 1, best };
+  const rate = goal.maxDirtyPages === undefined ? (before.track.transferRate?.value ?? 0) : 0;
+  const worth = (PROGRESS_OF_TARGET * goal.targetDowntimeMs * pageRate(bytesPerSecond(rate))) / 1000;
+  return guest.pagesToSend < Math.min(PROGRESS * best, best - worth)
+    ? { rounds: 1, best: guest.pagesToSend }
+    : { rounds: rounds + 1, best };
 }
 
 /** A free round is hardly smaller above this share of the one before. */

@@ -91,6 +91,8 @@ export function learn(curve: DirtyCurve, point: CurvePoint): DirtyCurve {
   const own = cpuPart(shape, shared.share, point);
   const share = { deviceShare: shared.share, ...(shared.said === undefined ? {} : { deviceSaid: shared.said }) };
   if (own === undefined) return { ...curve, ...share };
+  // It stood, or idles for a moment: either way it did no work worth a point of the curve.
+  if (own < 1 && !point.total) return { ...curve, ...share };
   const expected = shape.at(point.workMs);
   const known = point.workMs <= shape.workMax * 1.5 && point.workMs >= shape.workMin / 1.5;
   const log = Math.max(-LOG_MAX, Math.min(LOG_MAX, Math.log(Math.max(1, own) / Math.max(1, expected))));

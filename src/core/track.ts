@@ -31,8 +31,9 @@ export interface Track {
   readonly steering: boolean;
   readonly rounds: readonly RoundTrack[];
   readonly transferRate?: Estimate<BytesPerSecond>;
-  /** Mean relative error of the rate's own one-step predictions. */
+  /** Mean relative error of the rate's own predictions of the next reading, and of as long as a stop-and-copy takes where that is longer. */
   readonly rateError?: number;
+  readonly rateSpan?: RateSpan;
   readonly rateShort?: ShortRate;
   readonly rateLong?: LongRate;
   readonly rateWindow?: RateWindow;
@@ -48,11 +49,18 @@ interface ShortRate {
   readonly error: number;
 }
 
-/** The rate over a longer time, bytes/s, and the readings' mean deviation from it (a share): what a transient goes back to. */
-interface LongRate {
-  readonly mean: number;
+/** The rate over a longer time, bytes/s, the same error of it, and the readings' mean deviation (a share): what a transient goes back to. */
+interface LongRate extends ShortRate {
   readonly deviation: number;
   readonly overMs: number;
+}
+
+/** What was sent since `predicted`, the rate then, bytes/s, and the mean relative error of such predictions. */
+interface RateSpan {
+  readonly predicted: number;
+  readonly busyMs: number;
+  readonly bytes: number;
+  readonly error: number;
 }
 
 /** What was sent since the last reading of the rate, without the pauses between rounds: short rounds add up to one reading. */
@@ -67,16 +75,18 @@ interface RateWindow {
 
 /** Rounds kept; a migration under our own policy may have hundreds. */
 const ROUNDS_KEPT = 64;
-/**
- * A rate is read over half the target, about what a stop-and-copy that fits it takes: over less, socket buffers and bursts are all that a
- * slow link shows.
- */
-const READING_OF_TARGET = 0.5;
-const READING_MS = { least: 200, most: 1000 } as const;
-/** Memory of the moving average of the rate, in readings: a link's rate a second ago says little about the next 200 ms. */
-const RATE_MEMORY = 3;
+/** A rate is read over at least so long, else socket buffers and bursts are all it shows. */
+const READING_MS = 200;
+/** Memory of the moving average of the rate: a link's rate a second ago says little about the next 200 ms. */
+const RATE_MEMORY_MS = 600;
 /** The spread is the mean error of the last predictions, remembered longer than the rate itself. */
-const SPREAD_MEMORY = 12.5;
+const SPREAD_MEMORY_MS = 2500;
+/**
+ * What a prediction is for takes about this share of the target, the stop-and-copy: over so long (at most a second) the stalls and bursts of a
+ * link with buffers even out.
+ */
+const SPAN_OF_TARGET = 0.5;
+const SPAN_MS_MAX = 1000;
 /** The long-run rate is that of the last seconds: many times as long as a deviation lasts, and short enough to follow a link that changed. */
 const RATE_LONG_MS = 12_000;
 /** Deviations from the long-run rate are forgotten with this time constant. */
@@ -207,41 +217,60 @@ function rated(track: Track, framesSent: number, goal: Goal): Track {
     bytes: mark.bytes + track.bytesSent - mark.markBytes,
     frames: mark.frames + framesSent - mark.markFrames,
   };
-  const readingMs = Math.min(READING_MS.most, Math.max(READING_MS.least, READING_OF_TARGET * goal.targetDowntimeMs));
-  if (window.busyMs < readingMs) return { ...track, rateWindow: window };
+  if (window.busyMs < READING_MS) return { ...track, rateWindow: window };
   const next: Track = { ...track, rateWindow: { ...window, busyMs: 0, bytes: 0, frames: 0 } };
   if (window.bytes <= 0 || window.bytes < DENSE * window.frames * WIRE_BYTES_PER_PAGE) return next;
   const rate = (window.bytes / window.busyMs) * 1000;
   const { transferRate: old, rateShort: short, rateLong: long } = track;
   if (old === undefined || track.rateError === undefined || short === undefined || long === undefined) {
-    const first = {
-      rateShort: { mean: rate, error: SPREAD_FIRST },
-      rateLong: { mean: rate, deviation: SPREAD_FIRST, overMs: window.busyMs },
-    };
-    return withRate({ ...next, ...first }, rate, SPREAD_FIRST);
+    const first = { mean: rate, error: SPREAD_FIRST };
+    const rateLong = { ...first, deviation: SPREAD_FIRST, overMs: window.busyMs };
+    return withRate({ ...next, rateShort: first, rateLong, rateError: SPREAD_FIRST }, rate);
   }
-  const memoryMs = RATE_MEMORY * readingMs;
-  const weight = 1 - Math.exp(-window.busyMs / memoryMs);
-  const spreadWeight = 1 - Math.exp(-Math.min(window.busyMs, memoryMs) / (SPREAD_MEMORY * readingMs));
-  const learnt = (error: number, value: number): number =>
-    error + spreadWeight * (Math.min(Math.abs(rate - value) / value, OUTLIER * error + OUTLIER_MIN) - error);
-  const rateShort = { mean: short.mean + weight * (rate - short.mean), error: learnt(short.error, short.mean) };
-  const rateLong = longer(long, rate, window.busyMs);
-  return withRate({ ...next, rateShort, rateLong }, better(rateShort, rateLong), learnt(track.rateError, old.value));
+  const weight = 1 - Math.exp(-window.busyMs / RATE_MEMORY_MS);
+  const learnt = (error: number, value: number): number => learntError(error, missed(rate, value), window.busyMs);
+  // Which of the two is the better one is to be seen at once, outlier or not.
+  const plainly = ({ mean, error }: ShortRate): number => error + spreadWeight(window.busyMs) * (missed(rate, mean) - error);
+  const rateShort = { mean: short.mean + weight * (rate - short.mean), error: plainly(short) };
+  const rateLong = { ...longer(long, rate, window.busyMs), error: plainly(long) };
+  const value = better(rateShort, rateLong);
+  const spanMs = Math.min(SPAN_MS_MAX, SPAN_OF_TARGET * goal.targetDowntimeMs);
+  const span = spanMs > READING_MS ? { rateSpan: spanned(track, window, value, spanMs) } : {};
+  return withRate({ ...next, rateShort, rateLong, ...span, rateError: learnt(track.rateError, old.value) }, value);
 }
 
-/** How sharply the better of the two is preferred: 4 is by the square of their variances, nearly a switch. */
-const PREFERENCE = 4;
+const missed = (seen: number, predicted: number): number => Math.abs(seen - predicted) / predicted;
+
+const spreadWeight = (busyMs: number): number => 1 - Math.exp(-Math.min(busyMs, RATE_MEMORY_MS) / SPREAD_MEMORY_MS);
+
+function learntError(error: number, missedBy: number, busyMs: number): number {
+  return error + spreadWeight(busyMs) * (Math.min(missedBy, OUTLIER * error + OUTLIER_MIN) - error);
+}
+
+/** Adds a reading to the span under way; at its end it is compared with what was predicted, and the next one begins. */
+function spanned(track: Track, { busyMs, bytes }: RateWindow, value: number, spanMs: number): RateSpan {
+  const begun = { predicted: value, busyMs: 0, bytes: 0 };
+  const { rateSpan: span } = track;
+  if (span === undefined) return { ...begun, error: track.rateError ?? SPREAD_FIRST };
+  const sum = { ...span, busyMs: span.busyMs + busyMs, bytes: span.bytes + bytes };
+  if (sum.busyMs < spanMs) return sum;
+  return { ...begun, error: learntError(span.error, missed((sum.bytes / sum.busyMs) * 1000, span.predicted), sum.busyMs) };
+}
+
+/** How sharply the better of the two is preferred: the ratio of their errors to this power, nearly a switch. */
+const PREFERENCE = 8;
+/** The long run has to be better than the last moments by this factor: a link that changes is the greater danger. */
+const LONG_BETTER = 0.85;
 
 /** The one that told the next reading better lately: a link that sags is as it is now, one with buffers as it is on average. */
 function better(short: ShortRate, long: LongRate): number {
   if (long.overMs < RATE_REVERTS_MS) return short.mean;
-  const share = 1 / (1 + (short.error / Math.max(1e-9, long.deviation)) ** (2 * PREFERENCE));
+  const share = 1 / (1 + ((LONG_BETTER * short.error) / Math.max(1e-9, long.error)) ** PREFERENCE);
   return long.mean + share * (short.mean - long.mean);
 }
 
 /** The long-run rate: the plain mean at first, then one that forgets. */
-function longer(long: LongRate, rate: number, busyMs: number): LongRate {
+function longer(long: LongRate, rate: number, busyMs: number): Omit<LongRate, 'error'> {
   const overMs = long.overMs + busyMs;
   const weight = busyMs / Math.min(overMs, RATE_LONG_MS);
   const mean = long.mean + Math.min(1, weight) * (rate - long.mean);
@@ -263,8 +292,11 @@ export function rateAhead(track: Track, aheadMs: number): Estimate<BytesPerSecon
   return between(bytesPerSecond(value * (1 - spread)), bytesPerSecond(value), bytesPerSecond(value * (1 + spread)));
 }
 
-function withRate(track: Track, value: number, rateError: number): Track {
-  const spread = Math.min(0.7, Math.max(SPREAD_MIN, ERRORS_WIDE * rateError));
+/** The range is that of the errors, and holds what the last moments say where the long run is believed. */
+function withRate(track: Track, value: number): Track {
+  const error = track.rateSpan?.error ?? track.rateError ?? SPREAD_FIRST;
+  const apart = missed(track.rateShort?.mean ?? value, value);
+  const spread = Math.min(0.7, Math.max(SPREAD_MIN, ERRORS_WIDE * error, apart));
   const rate = between(bytesPerSecond(value * (1 - spread)), bytesPerSecond(value), bytesPerSecond(value * (1 + spread)));
-  return { ...track, transferRate: rate, rateError };
+  return { ...track, transferRate: rate };
 }

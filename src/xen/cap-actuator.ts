@@ -32,7 +32,7 @@ export interface CapActuator {
   /** Through libxenctrl where it is there, else xl; `atOnce`: without waiting for the changes under way. Throws XthrottleError. */
   read(options?: { readonly atOnce?: boolean }): Promise<Cap>;
   /**
-   * Sets and reads back: through libxenctrl where it is there (under 1 ms, and it cannot hang), else through xl (10 to 20 ms on hardware,
+   * Sets and reads back: through libxenctrl where it is there (under 1 ms, and without a process that could hang), else through xl (10 to 20 ms on hardware,
    * seconds on a loaded dom0), where a `lift` is not read back. Throws RangeError for a cap that Xen would not take or that, unless it is
    * `theirs` (what somebody else had set), is above the original (none included, unless the original is none), XthrottleError when it did
    * not come into force.
@@ -80,9 +80,15 @@ export function createActuator(options: ActuatorOptions): CapActuator {
   const verify = (maxAgeMs?: number): Promise<void> => {
     if (isVerified(maxAgeMs)) return Promise.resolve();
     same ??= assertSameDomain(domain, xl)
-      .then(() => {
-        verifiedAtMs = performance.now();
-      })
+      .then(
+        () => {
+          verifiedAtMs = performance.now();
+        },
+        (error: unknown) => {
+          if (error instanceof XthrottleError && error.exit === 'noDomain') verifiedAtMs = Number.NEGATIVE_INFINITY;
+          throw error;
+        },
+      )
       .finally(() => {
         same = undefined;
       });

@@ -267,6 +267,49 @@ describe('working-set', () => {
   });
 });
 
+describe('a guest that even the floor brings only nearly within the target', () => {
+  /** On the 32 Mbit/s link of the lab, whose fixed costs alone may take more than half of the target. */
+  const nearly = scenarioOf({
+    description: 'a writer in the lab',
+    domain: { memoryMib: 128, cpuDemandPercent: 100 },
+    classes: [{ name: 'seq', pages: 6144, writesPerSecond: 2500, pattern: 'sweep' }],
+    rateVariation: { sd: 0.05 },
+    link: { bytesPerSecond: 4_000_000, variation: { sd: 0.1 } },
+    suspend: { timeMs: 120 },
+    resume: { timeMs: 700 },
+  });
+  const pair = {
+    overheadMs: { value: ms(761), low: ms(300), high: ms(1223) },
+    suspendLatencyMs: { value: ms(120), low: ms(85), high: ms(180) },
+  };
+  const decided = (options: Partial<GoalOptions>): readonly Decision[] =>
+    [1, 2, 3, 4, 5, 6].flatMap((seed) =>
+      simulate({
+        scenario: nearly,
+        seed,
+        controller: workingSet,
+        options: { targetDowntimeMs: ms(2000), maxStallMs: ms(250), ...options },
+        pair,
+        records: true,
+      }).records.flatMap((record) =>
+        record.type === 'decision' && record.decision.reason.code === 'likely-fits' ? [record.decision] : [],
+      ),
+    );
+  it('goes over under proceed once it likely fits and throttled rounds hardly shrink', () => {
+    const likely = decided({ onMiss: 'proceed' });
+    expect(likely.length).toBeGreaterThan(0);
+    for (const { action, reason } of likely) {
+      expect(action).toBe('stop-and-copy');
+      expect(reason.numbers['predictedMs']).toBeLessThanOrEqual(2000);
+      expect(reason.numbers['upperMs']).toBeGreaterThan(2000);
+    }
+  });
+  it('does not under abort, where a denial would follow, nor for a target of pages', () => {
+    expect(decided({ onMiss: 'abort' })).toEqual([]);
+    expect(decided({ onMiss: 'proceed', maxDirtyPages: pages(20) })).toEqual([]);
+  });
+});
+
 describe('what is remembered of the link', () => {
   it('is no faster than it was on average, whatever a buffer took in a burst', () => {
     const goal = run(loadScenario('idle')).goal;

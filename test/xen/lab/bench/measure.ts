@@ -11,6 +11,7 @@ export const MAX_STALL_MS = 250;
 /** One migration, by the guest's own clock where it has one. */
 export interface Measured {
   readonly id: string;
+  readonly targetMs: number;
   /** Longest standstill that the guest saw (CLOCK_BOOTTIME) while it was migrated: the switch-over, with a stall that joins it. */
   readonly gapMs: number;
   /** Guest seconds without work, of throttling, gap and log-dirty faults together, against its own rate before. */
@@ -69,6 +70,7 @@ export async function measure(lab: Lab, { id, writer, linkBytesPerSecond, contro
   const rateBefore = (begin.work - first.work) / (begin.bootSeconds - first.bootSeconds);
   return {
     id,
+    targetMs: TARGET_DOWNTIME_MS,
     gapMs: Math.max(0, ...gapsOf(text).slice(gapsOf(textBefore).length)),
     lostSeconds: end.bootSeconds - begin.bootSeconds - (end.work - begin.work) / rateBefore,
     withheldSeconds: summary.lostWorkSeconds,

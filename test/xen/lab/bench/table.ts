@@ -39,7 +39,9 @@ export function winnersOf(contenders: readonly Contender[]): readonly Controller
   return [best, ...others.filter((other) => cost(other) <= level)].map(({ controller }) => controller);
 }
 
-export function markdownOf(results: readonly Result[]): string {
+/** Of cells that were measured with today's target. */
+export function markdownOf(all: readonly Result[]): string {
+  const results = all.filter(({ targetMs }) => targetMs === TARGET_DOWNTIME_MS);
   const byId = new Map(results.map((result) => [result.id, result]));
   const stockOf = ({ writerName, linkBytesPerSecond }: Cell) => byId.get(`${writerName}, ${linkBytesPerSecond / 1e6} MB/s, stock`);
   const both: readonly Both[] = cells.flatMap((cell) => {
