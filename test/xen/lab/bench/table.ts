@@ -23,9 +23,9 @@ export interface Contender {
   readonly withheldSeconds: number;
 }
 
-/** What is closer together than this is level: repeated cells differ by as much. */
+/** What is closer together than this is level: cells run again differ by as much, those of stock by up to two seconds. */
 const LEVEL_SHARE = 0.15;
-const LEVEL_SECONDS = 0.5;
+const LEVEL_SECONDS = 1;
 
 const costOf = ({ withheldSeconds, gapMs }: Contender): number => withheldSeconds + gapMs / 1000;
 
