@@ -103,8 +103,7 @@ function answer(state: WorkingSetState, observation: Observation, view: Outlook 
   if (state.track.suspendRequestedAtMs !== undefined) {
     return [state, { action: 'hold', reason: because('switching-over', 'the suspend was asked for: nothing is left to decide') }];
   }
-  if (state.hopelessCount >= HOPELESS_MIN)
-    return relax(state, view, goal) ?? [state, impossible(state, view, goal, observation.type === 'policy-query')];
+  if (state.hopelessCount >= HOPELESS_MIN) return relax(state, view, goal) ?? [state, impossible(state, view, goal, observation)];
   const late = outOfTime(state, view, goal);
   if (late !== undefined) return [state, late];
   const aim = aimOf(state.relaxedMs, goal);

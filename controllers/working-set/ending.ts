@@ -9,12 +9,14 @@ import {
   judge,
   lastStall,
   ms,
+  type Observation,
   PAGE_BYTES,
   type Pages,
   type PolicyQuery,
   pageRate,
   pages,
   type Suspension,
+  stockDecision,
 } from '../../src/core/index.ts';
 import { timeInRound } from './guest.ts';
 import type { Outlook } from './outlook.ts';
@@ -167,10 +169,16 @@ function end(goal: Goal, view: Outlook, code: string, text: string, numbers: Rea
   return asked ? { action: 'stop-and-copy', forecast, reason } : { action: 'uncap', forecast, reason };
 }
 
-/** The proof that nothing from here on meets the target, and what would have. */
-export function impossible(state: WorkingSetState, view: Outlook, goal: Goal, asked: boolean): Decision {
+/**
+ * The proof that nothing from here on meets the target, and what would have. Under proceed our own policy then goes on as stock's would: a
+ * guest that calms its dirty set down by itself is not to be stopped with all of it.
+ */
+export function impossible(state: WorkingSetState, view: Outlook, goal: Goal, observation: Observation): Decision {
   const numbers = { bestMs: Math.round(view.bestMs.value), targetMs: goal.targetDowntimeMs, floorPercent: floorPercent(goal) };
   const help = remedies(state.track, view, goal);
   const text = `even at the floor of ${numbers.floorPercent} % ${bestInWords(view, goal)}${help.text}`;
-  return end(goal, view, 'infeasible', text, { ...numbers, ...help.numbers }, asked);
+  const asked = observation.type === 'policy-query';
+  const decision = end(goal, view, 'infeasible', text, { ...numbers, ...help.numbers }, asked);
+  const goesOn = asked && decision.action === 'stop-and-copy' && stockDecision(observation).action !== 'stop-and-copy';
+  return goesOn ? { action: 'hold', forecast: view.forecast, reason: decision.reason } : decision;
 }

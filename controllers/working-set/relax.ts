@@ -4,7 +4,7 @@ import type { WorkingSetState } from './state.ts';
 
 /** So much above the upper bound of the best that can be reached: what lies between is noise. */
 const MARGIN = 1.1;
-/** Throttling has to bring the downtime down to this share of what it would be without, or it is not worth beginning. */
+/** Throttling has to bring the downtime down to this share of what it would be without, or likely within the target, or it is not worth beginning. */
 const WORTH = 0.5;
 
 /** A target that the best there is should meet, ms. */
@@ -29,7 +29,8 @@ export function relax(state: WorkingSetState, view: Outlook, goal: Goal): [Worki
   if (goal.onMiss !== 'proceed' || goal.maxDirtyPages !== undefined) return undefined;
   const { bestMs, forecast } = view;
   const freeMs = view.freeMs();
-  if (!state.falling && bestMs.value > WORTH * freeMs.value) return undefined;
+  const likelyMeets = bestMs.value <= goal.targetDowntimeMs && freeMs.value > goal.targetDowntimeMs;
+  if (!state.falling && !likelyMeets && bestMs.value > WORTH * freeMs.value) return undefined;
   const relaxedMs = reachableMs(view);
   const numbers = {
     targetMs: goal.targetDowntimeMs,
