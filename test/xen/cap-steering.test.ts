@@ -398,7 +398,7 @@ describe('the lift long after the domain was identified', () => {
 describe('the first cap long after the domain was identified', () => {
   const lists = ({ calls }: Steered['fake']) => calls.filter(([command]) => command === 'list').length;
   /** Calls of xl list for it, when the domain was seen every second of the first 90. */
-  const after = async (seconds: number): Promise<number> => {
+  const listsAfter = async (seconds: number): Promise<number> => {
     vi.useFakeTimers({ toFake: ['performance'] });
     try {
       const { fake, steering } = steered(0, { library: true });
@@ -415,10 +415,10 @@ describe('the first cap long after the domain was identified', () => {
     }
   };
   it('asks xl for nothing while the domain is seen to be migrating', async () => {
-    expect(await after(90)).toBe(1);
+    expect(await listsAfter(90)).toBe(1);
   });
   it('asks anew once it was not seen for a while', async () => {
-    expect(await after(130)).toBe(2);
+    expect(await listsAfter(130)).toBe(2);
   });
 });
 
