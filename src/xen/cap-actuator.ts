@@ -32,8 +32,8 @@ export interface CapActuator {
   /** Through libxenctrl where it is there, else xl; `atOnce`: without waiting for the changes under way. Throws XthrottleError. */
   read(options?: { readonly atOnce?: boolean }): Promise<Cap>;
   /**
-   * Sets and reads back: through libxenctrl where it is there (under 1 ms, and without a process that could hang), else through xl (10 to 20 ms on hardware,
-   * seconds on a loaded dom0), where a `lift` is not read back. Throws RangeError for a cap that Xen would not take or that, unless it is
+   * Sets and reads back: through libxenctrl where it is there (under 1 ms, and without a process that could hang), else through xl
+   * (10 to 20 ms on hardware, seconds on a loaded dom0), where a `lift` is not read back. Throws RangeError for a cap that Xen would not take or that, unless it is
    * `theirs` (what somebody else had set), is above the original (none included, unless the original is none), XthrottleError when it did
    * not come into force.
    */

@@ -94,12 +94,9 @@ function judged(both: readonly Both[]): readonly string[] {
     .map(({ real, sim }) => Math.max(real.gapMs / sim.gapMs, sim.gapMs / real.gapMs));
   const lines = contests.flatMap(([name, all]) => {
     if (all.length < 2) return [];
-    const real = winnersOf(
-      all.map(({ cell: { controller }, real: { gapMs, withheldSeconds } }) => ({ controller, gapMs, withheldSeconds })),
-    );
-    const [sim] = winnersOf(
-      all.map(({ cell: { controller }, sim: { gapMs, withheldSeconds } }) => ({ controller, gapMs, withheldSeconds })),
-    );
+    const winners = (of: 'real' | 'sim') => winnersOf(all.map((each) => ({ ...each[of], controller: each.cell.controller })));
+    const real = winners('real');
+    const [sim] = winners('sim');
     const right = sim !== undefined && real.includes(sim);
     return [
       `- ${name}: ${real.join(', ')}${real.length > 1 ? ' are level' : ' wins'}, the simulated host says ${sim}${right ? '' : ' (**wrong**)'}.`,
