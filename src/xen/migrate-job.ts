@@ -127,7 +127,8 @@ export function startMigrateJob(options: MigrateJobOptions): MigrateJob {
   const done = Promise.race([child, lingered(child)]).then((result): MigrateResult => {
     if (result.exitCode === undefined && result.signal === undefined) throw cannotStart(binary, result);
     const reason = reader.reason();
-    const half = reader.half();
+    // Killed, it had no time to say what became of the receiver.
+    const half = reader.half() ?? (result.signal === undefined ? undefined : 'maybe');
     const started = steps.find(({ step }) => step === 'domain-started');
     return {
       ...(result.exitCode === undefined ? {} : { exitCode: result.exitCode }),

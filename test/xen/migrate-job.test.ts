@@ -96,7 +96,8 @@ describe('the wrapped xl migrate', () => {
     const job = start(['hang'], 0);
     const { pid, transport } = await report();
     process.kill(pid, 'SIGKILL');
-    expect(await job.done).toMatchObject({ signal: 'SIGKILL', migrated: false });
+    // It said nothing of the receiver, which may wait for a dead link with half a guest.
+    expect(await job.done).toMatchObject({ signal: 'SIGKILL', migrated: false, half: 'maybe' });
     expect(job.endRest(process.pid)).toBe(false);
     expect(startTicksOf(transport)).toBeDefined();
     expect(job.endRest(transport)).toBe(true);
