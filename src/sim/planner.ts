@@ -48,13 +48,15 @@ export const SLEW_OF: Readonly<Record<Profile, number>> = { progressive: 0.5, gr
 const SPEEDS = 26;
 /** 1: evenly by ratio; above: closer together near full speed. */
 const CLUSTER = 2;
-const BEAM = 320;
+const BEAM = 640;
 const BISECTIONS = 14;
 /** Stock Xen ends the rounds below so many dirty pages. */
 const STOCK_FEW_PAGES = 50;
 /** Nodes whose times differ by less than this share meet the same phases. */
 const SAME_TIME = 0.02;
 const SAME_PAGES = 0.01;
+/** Speeds told apart, per octave: how far the next round may go down hangs on them. */
+const SPEED_CELLS = 64;
 
 interface Node {
   readonly atMs: number;
@@ -260,7 +262,7 @@ function unbeaten(nodes: readonly Node[], grain: number): readonly Node[] {
   for (const node of nodes) {
     const time = Math.floor(Math.log(Math.max(1, node.atMs)) / (grain * SAME_TIME));
     const size = Math.floor(Math.log(Math.max(1, node.pages)) / (grain * SAME_PAGES));
-    const key = `${time}:${size}:${Math.round((8 / grain) * Math.log2(node.speedBefore))}`;
+    const key = `${time}:${size}:${Math.round((SPEED_CELLS / grain) * Math.log2(node.speedBefore))}`;
     const old = cells.get(key);
     if (old === undefined || node.lostMs < old.lostMs) cells.set(key, node);
   }
