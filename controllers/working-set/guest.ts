@@ -25,7 +25,14 @@ export interface GuestView {
   readonly atMs: number;
   /** Full-speed work done since the start, ms. */
   readonly workMs: number;
-  readonly cpu?: { readonly atMs: number; readonly cpuMs: number; readonly workMs: number; readonly held: boolean };
+  /** The last reading of CPU time, whether a cap bit since then, and the lowest there was, percent. */
+  readonly cpu?: {
+    readonly atMs: number;
+    readonly cpuMs: number;
+    readonly workMs: number;
+    readonly held: boolean;
+    readonly leastCap: number;
+  };
   readonly round: number;
   readonly roundAtMs: number;
   readonly workAtRound: number;
@@ -81,13 +88,15 @@ export const timeInRound = (guest: GuestView): number => Math.max(0, guest.atMs 
 /** Folds an observation. `before` is the track before it: its cap was in force until now. */
 export function watch(guest: GuestView, observation: Observation, before: Track, goal: Goal): GuestView {
   const speed = speedIn(guest, before, goal);
+  const cap = capPercent(before.cap, goal.domain.vcpus);
+  const { cpu } = guest;
   const elapsed = guest.round < 0 ? 0 : Math.max(0, observation.atMs - guest.atMs);
   const moved: GuestView = {
     ...guest,
     atMs: observation.atMs,
     workMs: guest.workMs + speed * elapsed,
     allowedMs: guest.allowedMs + speed * elapsed,
-    ...(guest.cpu !== undefined && speed < 1 ? { cpu: { ...guest.cpu, held: true } } : {}),
+    ...(cpu === undefined ? {} : { cpu: { ...cpu, held: cpu.held || speed < 1, leastCap: Math.min(cpu.leastCap, cap) } }),
   };
   switch (observation.type) {
     case 'round-start':
@@ -95,8 +104,8 @@ export function watch(guest: GuestView, observation: Observation, before: Track,
     case 'sample':
     case 'suspend-request':
     case 'policy-query': {
-      const cpu = 'cpuTimeMs' in observation ? observation.cpuTimeMs : undefined;
-      const worked = cpu === undefined ? moved : measured(moved, cpu, before, goal);
+      const cpuMs = 'cpuTimeMs' in observation ? observation.cpuTimeMs : undefined;
+      const worked = cpuMs === undefined ? moved : measured(moved, cpuMs, goal);
       const seen = observation.type === 'policy-query' && observation.when === 'before' ? undefined : observation.dirtyPages;
       return seen === undefined ? worked : looked(worked, Math.min(seen, goal.domain.populatedPages), goal);
     }
@@ -106,15 +115,14 @@ export function watch(guest: GuestView, observation: Observation, before: Track,
 }
 
 /** CPU time corrects what cap and demand said of the work since the last reading. */
-function measured(guest: GuestView, cpuMs: number, before: Track, goal: Goal): GuestView {
+function measured(guest: GuestView, cpuMs: number, goal: Goal): GuestView {
   const last = guest.cpu;
-  const mark = { atMs: guest.atMs, cpuMs, workMs: guest.workMs, held: false };
+  const mark = { atMs: guest.atMs, cpuMs, workMs: guest.workMs, held: false, leastCap: Number.POSITIVE_INFINITY };
   if (last === undefined || cpuMs < last.cpuMs) return { ...guest, cpu: mark };
   const span = guest.atMs - last.atMs;
   if (span < 1) return guest;
   const percent = ((cpuMs - last.cpuMs) / span) * 100;
-  const cap = capPercent(before.cap, goal.domain.vcpus);
-  if (!last.held || (span >= DEMAND_SPAN_MS && percent < HELD * cap && span > HELD_SPANS * goal.maxStallMs)) {
+  if (!last.held || (span >= DEMAND_SPAN_MS && percent < HELD * last.leastCap && span > HELD_SPANS * goal.maxStallMs)) {
     if (span < DEMAND_SPAN_MS || percent <= 0) return span < DEMAND_SPAN_MS ? guest : { ...guest, cpu: mark };
     const demandPercent =
       guest.demandPercent === undefined ? percent : guest.demandPercent + DEMAND_WEIGHT * (percent - guest.demandPercent);
