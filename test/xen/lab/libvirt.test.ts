@@ -52,8 +52,8 @@ onTwoXenHosts(
       await b.lab.until('its half is gone', 30, async () => (await b.lab.domains())['vm3'] === undefined);
       await a.lab.beats('vm3');
 
-      // In pages: capped at 60 % it would fit the target in time without us.
-      const lenient = await sidecar(`${TARGET} --max-dirty-pages 600 --on-miss proceed`);
+      // In pages: capped at 60 % it would fit the target in time without us. This controller throttles whatever it thinks of the target.
+      const lenient = await sidecar(`${TARGET} --controller step-down --max-dirty-pages 600 --on-miss proceed`);
       const moved = await virshMigrate('vm3');
       expect(moved.code, moved.stderr).toBe(0);
       await lenient.says('which libvirt does not carry');
