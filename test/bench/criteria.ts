@@ -11,6 +11,18 @@ export interface Criterion {
   readonly pass: boolean;
 }
 
+/** With the same over the steady guests and links alone. */
+export interface SplitCriterion extends Criterion {
+  readonly steady: string;
+}
+
+/** Each line with what it says of the steady ones: what lies between the two is luck and foresight. */
+export const split = (all: readonly Criterion[], steady: readonly Criterion[]): readonly SplitCriterion[] =>
+  all.map((line) => {
+    const same = steady.find(({ row, text }) => row === line.row && text === line.text);
+    return { ...line, steady: same === undefined || same.n === 0 ? '–' : `${same.value} (${same.n})${same.pass ? '' : ' ✗'}` };
+  });
+
 interface RatioLimits {
   readonly median: number;
   readonly p95: number;

@@ -54,7 +54,7 @@ function mustReach(set: SetReport): string {
   if (set.criteria.length === 0) return '';
   const rows = set.criteria.map(
     (c) =>
-      `<tr><td>${escaped(`${c.row}: ${c.text}`)}</td><td>${escaped(c.value)}</td><td>${escaped(c.limit)}</td><td>${c.n}</td><td class="${c.pass ? 'pass' : 'fail'}">${c.pass ? 'pass' : 'FAIL'}</td></tr>`,
+      `<tr><td>${escaped(`${c.row}: ${c.text}`)}</td><td>${escaped(c.value)}</td><td>${escaped(c.limit)}</td><td>${c.n}</td><td class="${c.pass ? 'pass' : 'fail'}">${c.pass ? 'pass' : 'FAIL'}</td><td>${escaped(c.steady)}</td></tr>`,
   );
-  return `<h3>Must reach</h3><div class="wide"><table><thead><tr><th></th><th>value</th><th>limit</th><th>N</th><th></th></tr></thead><tbody>${rows.join('\n')}</tbody></table></div>`;
+  return `<h3>Must reach</h3><div class="wide"><table><thead><tr><th></th><th>value</th><th>limit</th><th>N</th><th></th><th>steady (N)</th></tr></thead><tbody>${rows.join('\n')}</tbody></table></div>`;
 }

@@ -17,8 +17,8 @@ export function markdownSection(report: BenchReport): string {
     const set = report.sets[name];
     const about = name === 'heldOut' ? ['Drawn from:', '', '```', ...DISTRIBUTION, '```', ''] : [];
     const rows = Object.entries(set.rows).map(([variant, a]) => [variant, ...COLUMNS.map((c) => c.of(a))]);
-    const lines = set.criteria.map((c) => [`${c.row}: ${c.text}`, c.value, c.limit, String(c.n), c.pass ? 'pass' : '**fail**']);
-    const must = lines.length === 0 ? [] : ['', 'Must reach:', '', table(['', 'value', 'limit', 'N', ''], lines)];
+    const lines = set.criteria.map((c) => [`${c.row}: ${c.text}`, c.value, c.limit, String(c.n), c.pass ? 'pass' : '**fail**', c.steady]);
+    const must = lines.length === 0 ? [] : ['', 'Must reach:', '', table(['', 'value', 'limit', 'N', '', 'steady (N)'], lines)];
     return [`### ${SET_TITLES[name]}`, '', ...about, table(['', ...COLUMNS.map((c) => c.head)], rows), ...must, ''];
   });
   const [head = [], ...watched] = telemetryTable(report.telemetry);

@@ -40,9 +40,14 @@ export interface CaseResult {
   readonly case: Case;
   readonly rows: readonly Row[];
   readonly references: References;
+  /** But for noise, guest and link keep their pace: no phases, no bursts, no sags. What changes by itself nobody can foresee but the planner. */
+  readonly steady: boolean;
   /** Seconds of this machine: one migration, all decisions included, and one plan. */
   readonly cost: { readonly simulateSeconds: number; readonly planSeconds: number };
 }
+
+const isSteady = ({ bursts, phases, link }: NamedScenario): boolean =>
+  bursts === undefined && phases.length === 0 && link.sags.length === 0;
 
 const PROFILES: readonly Profile[] = ['progressive', 'steep', 'gradual'];
 
@@ -67,7 +72,7 @@ export function measure(of: Case, wanted: readonly Variant[] = variants, planned
     simulateSeconds: (doneAt - simulateAt) / 1000 / wanted.length,
     planSeconds: (simulateAt - planAt) / 1000 / PROFILES.length,
   };
-  return { case: of, rows, references, cost };
+  return { case: of, rows, references, steady: isSteady(scenario), cost };
 }
 
 function rowOf(of: Case, scenario: NamedScenario, variant: Variant): Row {

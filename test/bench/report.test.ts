@@ -49,6 +49,18 @@ describe('report', () => {
     expect(lines('heldOut')['lost work against the planner, median']).toMatchObject({ pass: false, n: 0 });
   });
 
+  it('says of the steady guests what it says of all', () => {
+    const lines = reportOf(
+      [
+        result([ours({})], reference(), reference(), true),
+        result([ours({ attained: false, predictedMs: null })], reference(), reference(), false),
+      ],
+      { seed: 7, quick: true, cost, telemetry: [], seconds: 3 },
+    ).sets.tuned.criteria;
+    expect(lines.find(({ text }) => text === 'feasible: attained')).toMatchObject({ value: '50.0 %', steady: '100.0 % (1)', pass: false });
+    expect(lines.find(({ text }) => text === 'total time against auto-converge')).toMatchObject({ steady: '–' });
+  });
+
   it('says the same in every form', () => {
     const [text, page, section] = [terminalText(report), htmlPage(report), markdownSection(report)];
     for (const said of [text, page, section]) {

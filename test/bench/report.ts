@@ -1,13 +1,13 @@
 import { type Aggregate, aggregate } from './aggregate.ts';
 import type { SetName } from './case.ts';
 import type { Cost } from './cost.ts';
-import { type Criterion, criteria } from './criteria.ts';
+import { criteria, type SplitCriterion, split } from './criteria.ts';
 import type { CaseResult } from './measure.ts';
 import type { TelemetryRow } from './telemetry.ts';
 
 export interface SetReport {
   readonly rows: Readonly<Record<string, Aggregate>>;
-  readonly criteria: readonly Criterion[];
+  readonly criteria: readonly SplitCriterion[];
   readonly results: readonly CaseResult[];
 }
 
@@ -30,8 +30,10 @@ export function reportOf(results: readonly CaseResult[], about: Omit<BenchReport
   const setOf = (name: SetName): SetReport => {
     const own = results.filter((r) => r.case.set === name);
     const names = own[0]?.rows.map((r) => r.variant) ?? [];
-    const rows = Object.fromEntries(names.map((variant) => [variant, aggregate(own, variant)]));
-    return { rows, criteria: criteria(rows), results: own };
+    const rowsOf = (results: readonly CaseResult[]) => Object.fromEntries(names.map((variant) => [variant, aggregate(results, variant)]));
+    const rows = rowsOf(own);
+    const steady = rowsOf(own.filter((r) => r.steady));
+    return { rows, criteria: split(criteria(rows), criteria(steady)), results: own };
   };
   return { ...about, sets: { tuned: setOf('tuned'), heldOut: setOf('heldOut') } };
 }

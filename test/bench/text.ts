@@ -1,5 +1,5 @@
 import { COLUMNS, LEGEND } from './columns.ts';
-import type { Criterion } from './criteria.ts';
+import type { SplitCriterion } from './criteria.ts';
 import { DISTRIBUTION } from './held-out.ts';
 import { type BenchReport, SET_NAMES, SET_TITLES } from './report.ts';
 import type { TelemetryRow } from './telemetry.ts';
@@ -22,9 +22,9 @@ export function terminalText(report: BenchReport): string {
   return `${parts.join('\n')}\n${LEGEND.join('\n')}\n\n${costLines(report).join('\n')}\n\n${textTable(telemetryTable(report.telemetry))}\nseed ${report.seed}${report.quick ? ', --quick' : ''}, ${report.seconds.toFixed(0)} s; again with --seed ${report.seed}\n`;
 }
 
-function criteriaText(lines: readonly Criterion[]): string {
+function criteriaText(lines: readonly SplitCriterion[]): string {
   if (lines.length === 0) return '';
-  const rows = lines.map((c) => [`${c.pass ? 'pass' : 'FAIL'}  ${c.row}: ${c.text}`, c.value, c.limit, `N ${c.n}`]);
+  const rows = lines.map((c) => [`${c.pass ? 'pass' : 'FAIL'}  ${c.row}: ${c.text}`, c.value, c.limit, `N ${c.n}`, `steady ${c.steady}`]);
   const passed = lines.filter((c) => c.pass).length;
   return `Must reach: ${passed} of ${lines.length}\n${textTable(rows)}`;
 }
