@@ -47,3 +47,34 @@ describe('what working-set believes of the demand', () => {
     expect(demandOf(raised, goal)).toBeCloseTo(446, 0);
   });
 });
+
+describe('the mean speed of the round before', () => {
+  /** A round of 200 ms under a quarter of the demand, in which the guest's CPU time was `cpuMs`. */
+  const speedAfter = (cpuMs: number): number => {
+    let guest = NEW_GUEST;
+    let track = initialTrack(goal);
+    const see = (observation: Observation): void => {
+      guest = watch(guest, observation, track, goal);
+      track = observe(track, observation, goal);
+    };
+    const roundAt = (atMs: number, round: number) =>
+      see({ type: 'round-start', atMs: ms(atMs), round, pagesToSend: pages(1e6), bytesSent: bytes(0) });
+    const readAt = (atMs: number, round: number, used: number) => see({ type: 'sample', atMs: ms(atMs), round, cpuTimeMs: ms(used) });
+    roundAt(0, 0);
+    readAt(0, 0, 0);
+    readAt(2000, 0, 8000);
+    roundAt(2000, 1);
+    see({ type: 'cap-changed', atMs: ms(2000), cap: capped(100), by: 'us' });
+    readAt(2200, 1, 8000 + cpuMs);
+    roundAt(2200, 2);
+    return guest.speedBefore;
+  };
+
+  it('is that of its caps where luck of parking let the guest run for longer', () => {
+    expect(speedAfter(400)).toBeCloseTo(0.25, 2);
+  });
+
+  it('is what was measured where that is less', () => {
+    expect(speedAfter(80)).toBeCloseTo(0.1, 2);
+  });
+});

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { type Cap, capFromXen, capped, UNCAPPED } from '../../src/core/cap.ts';
 import { createActuator } from '../../src/xen/cap-actuator.ts';
 import type { Xenctrl } from '../../src/xen/libxenctrl.ts';
@@ -41,6 +41,40 @@ describe('a cap', () => {
     const meddled: Xenctrl = { ...library, getCap: () => capped(77) };
     const actuator = createActuator({ xl: fake.xl, xenctrl: meddled, domain: facts(), scheduler: 'credit' });
     await expect(actuator.set(capped(40))).rejects.toThrow(/reads 77/);
+  });
+});
+
+describe('whose domid it is', () => {
+  const MINUTE_MS = 60_000;
+  const actuatorAt = () => {
+    const fake = fakeXl();
+    let atMs = 0;
+    vi.spyOn(performance, 'now').mockImplementation(() => atMs);
+    const actuator = createActuator({ xl: fake.xl, xenctrl: libraryOn(fake), domain: facts(), scheduler: 'credit' });
+    return { actuator, asked: () => fake.calls.length, pass: (ms: number) => (atMs += ms) };
+  };
+  afterEach(() => vi.restoreAllMocks());
+
+  it('is asked of xl once, and not again as long as the domain is seen to migrate', async () => {
+    const { actuator, asked, pass } = actuatorAt();
+    await actuator.set(capped(40));
+    const once = asked();
+    for (let k = 0; k < 10; k++) {
+      pass(20_000);
+      actuator.seen();
+      await actuator.set(capped(40 - k));
+    }
+    expect(asked()).toBe(once);
+  });
+
+  it('is asked again once nothing was seen of it for long, and what is seen then proves nothing', async () => {
+    const { actuator, asked, pass } = actuatorAt();
+    await actuator.set(capped(40));
+    const once = asked();
+    pass(2 * MINUTE_MS);
+    actuator.seen();
+    await actuator.set(capped(30));
+    expect(asked()).toBeGreaterThan(once);
   });
 });
 

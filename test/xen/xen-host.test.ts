@@ -817,6 +817,46 @@ describe('a migration on this host', () => {
     expect(samples).toEqual([...samples].sort((a, b) => a - b));
   });
 
+  it('progress of the helper says that the domid is still the domain: xl is not asked again', async () => {
+    const fake = fakeXl();
+    let passedMs = 0;
+    const now = performance.now.bind(performance);
+    vi.spyOn(performance, 'now').mockImplementation(() => now() + passedMs);
+    const xenctrl: Xenctrl = {
+      library: 'stand-in',
+      dirtyPages: () => undefined,
+      cpu: () => undefined,
+      getCap: () => capFromXen(fake.domain().cap),
+      setCap: (_d, _s, cap) => {
+        fake.domain().cap = capToXen(cap);
+        return true;
+      },
+      close: () => undefined,
+    };
+    const { host: opened } = await open(fake, { xenctrl });
+    const { tell } = relay(opened);
+    const migration = await firstValueFrom(opened.migrations$);
+    const caps = [40, 30, 20];
+    const { seen } = steer(migration, (o) => (o.type === 'round-start' ? capAt(caps[o.round] as number) : undefined));
+    const asked = () => fake.calls.filter(([command]) => command === 'list').length;
+    const capsAt = (number: number): Promise<void> => {
+      round(tell, number, 1_000_000);
+      return until(() => fake.domain().cap === caps[number], `cap of round ${number}`);
+    };
+    await capsAt(0);
+    const once = asked();
+    passedMs += 25_000;
+    tell({ type: 'progress', round: 0, pagesSent: pages(1024), pagesToSend: pages(1_000_000) });
+    await until(() => seen.some((o) => o.type === 'progress'), 'progress');
+    passedMs += 25_000;
+    await capsAt(1);
+    expect(asked()).toBe(once);
+    passedMs += 50_000;
+    await capsAt(2);
+    expect(asked()).toBeGreaterThan(once);
+    vi.restoreAllMocks();
+  });
+
   it('an admin who sets the cap in a round ends the steering', async () => {
     const fake = fakeXl();
     const { host: opened } = await open(fake);
