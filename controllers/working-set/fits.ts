@@ -81,6 +81,7 @@ export function fitting(
   const hoped = pagesThatSurelyFit(target, exactly(full.low), exactly(rateHoped), goal);
   return {
     sure: {
+      // Less is let run where it is seen to run (run-first.ts): a course has the rest of the slice to spare for what comes out differently.
       fitPages: most(undefined, tsliceMs),
       fitPagesLifted: most(undefined),
       fitPagesFree: most(ms(0)),

@@ -117,7 +117,7 @@ export function watch(guest: GuestView, observation: Observation, before: Track,
 /** CPU time corrects what cap and demand said of the work since the last reading. */
 function measured(guest: GuestView, cpuMs: number, goal: Goal): GuestView {
   const last = guest.cpu;
-  const mark = { atMs: guest.atMs, cpuMs, workMs: guest.workMs, held: false, leastCap: Number.POSITIVE_INFINITY };
+  const mark = { atMs: guest.atMs, cpuMs, workMs: guest.workMs, held: false, leastCap: 100 * goal.domain.vcpus };
   if (last === undefined || cpuMs < last.cpuMs) return { ...guest, cpu: mark };
   const span = guest.atMs - last.atMs;
   if (span < 1) return guest;

@@ -1,6 +1,7 @@
 import { assetPath } from '../assets.ts';
 import { XthrottleError } from '../core/errors.ts';
 import type { GoalOptions } from '../core/options.ts';
+import { runFirstOf } from '../core/run-first.ts';
 import type { Ms } from '../core/units.ts';
 import { capLatencies } from '../xen/cap-actuator.ts';
 import { preflight } from '../xen/domain.ts';
@@ -58,6 +59,7 @@ export async function watchXenDomain({ wanted, durationMs, signal, options, dest
         ...capLatencies(fast, xlCallMs),
         scheduler,
         tsliceMs,
+        runFirstMs: runFirstOf(true, tsliceMs),
       },
       options,
       pair: await loadPair(destination ?? ''),

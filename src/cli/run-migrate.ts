@@ -122,5 +122,6 @@ export function checkGoal(
     liftLatencyMs: ms(0),
     scheduler,
     tsliceMs: ms(tsliceMs),
+    runFirstMs: ms(tsliceMs),
   });
 }

@@ -60,7 +60,7 @@ export function lastStall(track: Track, goal: Goal): Ms {
 /** A cap that does not bite need not be lifted. */
 const liftNeeded = (stallMs: Ms, goal: Goal): Ms => (stallMs > 0 ? goal.capabilities.liftLatencyMs : ms(0));
 
-/** What a suspension now would take: at once, and when the guest runs uncapped for a slice before. */
+/** What a suspension now would take: at once, and when the guest runs uncapped for a moment before (`runFirstMs`). */
 export interface Suspension {
   readonly downtimeMs: Estimate<Ms>;
   readonly afterSliceMs: Estimate<Ms>;
@@ -73,7 +73,7 @@ export interface Suspension {
 
 /**
  * Judges a suspension with `dirty` pages. A last stall and the downtime join into one gap for the guest: either their sum fits the target,
- * or the guest runs for a slice in between, and what it dirties meanwhile at full speed has to fit too.
+ * or the guest runs for a moment in between, and what it dirties meanwhile at full speed has to fit too.
  */
 export function judge(
   dirty: Estimate<Pages>,
@@ -82,16 +82,16 @@ export function judge(
   stallMs: Ms,
   goal: Goal,
 ): Suspension {
-  const { tsliceMs } = goal.capabilities;
+  const { runFirstMs } = goal.capabilities;
   const liftMs = liftNeeded(stallMs, goal);
   const downtimeMs = predictDowntime(dirty, fullRate, rate, goal, liftMs);
-  const afterSliceMs = predictDowntime(dirty, fullRate, rate, goal, liftMs, tsliceMs);
+  const afterSliceMs = predictDowntime(dirty, fullRate, rate, goal, liftMs, runFirstMs);
   const target = goal.targetDowntimeMs;
   const fits = downtimeMs.high + stallMs <= target ? 'now' : stallMs > 0 && afterSliceMs.high <= target ? 'after-slice' : 'no';
   return {
     downtimeMs,
     afterSliceMs,
-    lastPages: predictLastPages(dirty, fullRate, goal, liftMs, fits === 'after-slice' ? tsliceMs : ms(0)),
+    lastPages: predictLastPages(dirty, fullRate, goal, liftMs, fits === 'after-slice' ? runFirstMs : ms(0)),
     stallMs,
     fits,
   };
@@ -105,7 +105,7 @@ export function gate(track: Track, goal: Goal): Decision {
 /**
  * The suspend gate, shared by the controllers: the answer to a suspend request.
  *
- * upper predicted downtime and last stall ≤ target → grant; else, with a slice of running in between, → grant after it;
+ * upper predicted downtime and last stall ≤ target → grant; else, with a moment of running in between, → grant after it;
  * else on-miss abort → deny (the guest is never suspended); on-miss proceed → grant, as stock Xen would.
  * No prediction possible → grant: when we do not know we behave as stock.
  */
@@ -127,7 +127,7 @@ export function answerSuspend(dirty: Estimate<Pages> | undefined, fullRate: Esti
   const target = goal.targetDowntimeMs;
   const numbers = { predictedMs: Math.round(downtimeMs.value), upperMs: Math.round(downtimeMs.high), targetMs: target };
   const said = `predicted downtime ${numbers.predictedMs} ms (at most ${numbers.upperMs}) against a target of ${target} ms`;
-  const runFirst = slice ? { runFirstMs: goal.capabilities.tsliceMs } : {};
+  const runFirst = slice ? { runFirstMs: goal.capabilities.runFirstMs } : {};
   if (fits === 'now') return { action: 'grant', forecast, reason: because('fits', said, numbers) };
   if (fits === 'after-slice') {
     const text = `${said}; a last stall of up to ${Math.round(stallMs)} ms would join it, so the guest is let run first`;

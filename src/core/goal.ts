@@ -21,6 +21,8 @@ export interface Capabilities {
   readonly scheduler: SchedulerName;
   /** Credit1's timeslice of the domain's cpupool (Xen's default: 30 ms). */
   readonly tsliceMs: Ms;
+  /** How long a guest whose last stall would join its downtime runs before it is suspended; see run-first.ts. */
+  readonly runFirstMs: Ms;
 }
 
 export interface DomainFacts {

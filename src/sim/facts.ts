@@ -2,6 +2,7 @@ import { capFromXen } from '../core/cap.ts';
 import { between } from '../core/estimate.ts';
 import type { Capabilities, DomainFacts } from '../core/goal.ts';
 import type { PairOverhead } from '../core/options.ts';
+import { runFirstOf } from '../core/run-first.ts';
 import { ms, pages } from '../core/units.ts';
 import { bits, gauss, unit } from './random.ts';
 import type { NamedScenario } from './scenario-files.ts';
@@ -41,6 +42,7 @@ export function capabilitiesOf({ host }: NamedScenario): Capabilities {
     liftLatencyMs: ms(host.liftLatencyMs),
     scheduler: host.scheduler,
     tsliceMs: ms(host.tsliceMs),
+    runFirstMs: runFirstOf(host.peek, ms(host.tsliceMs)),
   };
 }
 

@@ -77,7 +77,7 @@ interface World {
   readonly resumeMs: number;
   readonly suspendPages: number;
   readonly slew: number;
-  readonly sliceMs: number;
+  readonly runFirstMs: number;
 }
 
 /** The plan of least lost work; `attained` is false (and the rest that of the free run) when no plan fits the target. */
@@ -95,7 +95,7 @@ export function isFeasible(scenario: NamedScenario, seed: number, options: Plann
 function worldOf(scenario: NamedScenario, seed: number, goal: Goal): World {
   const ceiling = capPercent(goal.domain.capOriginal, goal.domain.vcpus);
   const floor = scenario.host.actuator ? Math.min(goal.capFloorPercent, ceiling) : ceiling;
-  const { scheduler, tsliceMs } = goal.capabilities;
+  const { scheduler, tsliceMs, runFirstMs } = goal.capabilities;
   const stallMs = stallOf(floor, goal.domain.activeVcpus, scheduler, tsliceMs);
   return {
     scenario,
@@ -106,7 +106,7 @@ function worldOf(scenario: NamedScenario, seed: number, goal: Goal): World {
     resumeMs: fixedMs(scenario.resume, seed, 'resume'),
     suspendPages: suspendPagesOf(scenario, seed),
     slew: SLEW_OF[goal.profile],
-    sliceMs: stallMs > 0 ? tsliceMs : 0,
+    runFirstMs: stallMs > 0 ? runFirstMs : 0,
   };
 }
 
@@ -164,9 +164,9 @@ function ending(world: World, round: Round, speed: number): Ending {
     return { pages, endMs, downtimeMs: endMs - passMs - delayMs };
   };
   const direct = finish(0);
-  if (!throttled || world.sliceMs === 0) return direct;
+  if (!throttled || world.runFirstMs === 0) return direct;
   const stallMs = stallAt(world, speed);
-  return direct.downtimeMs + stallMs <= goal.targetDowntimeMs ? direct : finish(world.sliceMs);
+  return direct.downtimeMs + stallMs <= goal.targetDowntimeMs ? direct : finish(world.runFirstMs);
 }
 
 /** The stall of the cap that gives this speed, by the highest demand there is: the shortest it can be. */

@@ -75,16 +75,20 @@ const observation = z.discriminatedUnion('type', [
   z.object({ type: z.literal('tick'), ...at, bytesSent: count.optional() }),
 ]);
 
-const capabilities = z.object({
-  peek: z.boolean(),
-  policy: z.boolean(),
-  roundsMax: number.optional(),
-  actuator: z.boolean(),
-  actuatorLatencyMs: number,
-  liftLatencyMs: number,
-  scheduler: z.enum(['credit', 'credit2', 'other']),
-  tsliceMs: number,
-});
+const capabilities = z
+  .object({
+    peek: z.boolean(),
+    policy: z.boolean(),
+    roundsMax: number.optional(),
+    actuator: z.boolean(),
+    actuatorLatencyMs: number,
+    liftLatencyMs: number,
+    scheduler: z.enum(['credit', 'credit2', 'other']),
+    tsliceMs: number,
+    runFirstMs: number.optional(),
+  })
+  // Earlier records: it was a timeslice.
+  .transform((c) => ({ ...c, runFirstMs: c.runFirstMs ?? c.tsliceMs }));
 const domain = z.object({
   name,
   domid: number,

@@ -1,6 +1,7 @@
 import { EMPTY, from, mergeMap, type Observable } from 'rxjs';
 import { capToXen } from '../core/cap.ts';
 import { messageOf, XthrottleError } from '../core/errors.ts';
+import { runFirstOf } from '../core/run-first.ts';
 import type { Ms } from '../core/units.ts';
 import type { Host } from '../host.ts';
 import { callsUnderWay } from './calls-under-way.ts';
@@ -194,6 +195,7 @@ async function openMigration(session: RelaySession, context: Context): Promise<X
   });
   if (observeOnly !== undefined && options.observe !== true) options.note?.('warning', `${printable(facts.name)}: ${observeOnly}`);
   const tslice = steering === undefined ? undefined : await tsliceOf(domain, context);
+  const tsliceMs = tslice?.tsliceMs ?? domain.tsliceMs;
   const fast = xenctrl?.getCap(domid, scheduler) !== undefined;
   return createXenMigration({
     session,
@@ -205,7 +207,8 @@ async function openMigration(session: RelaySession, context: Context): Promise<X
       actuator: steering !== undefined,
       ...capLatencies(fast, xlCallMs),
       scheduler,
-      tsliceMs: tslice?.tsliceMs ?? domain.tsliceMs,
+      tsliceMs,
+      runFirstMs: runFirstOf(xenctrl?.cpu(domid, facts.vcpus) !== undefined, tsliceMs),
     },
     steering,
     tslice,

@@ -69,7 +69,7 @@ const RECEIVER_LOST = 'the receiver at the destination ended before it had the g
 /** Within the relay's wait for leave to suspend. */
 const LIFT_WAIT_MS = 1500;
 /** A guest that does not run after its cap was lifted is waited for: until it runs it dirties nothing. With the lift within the relay's wait, too. */
-const RUN_FIRSTS_MAX = 10;
+const SLICES_MAX = 10;
 const SEEN_TO_RUN_MS_MAX = 500;
 
 /** One migration on this host: its relay's session, the looks from outside, and the cap, as one stream and one `apply`. */
@@ -236,7 +236,7 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
   /** Lets the guest run before it is suspended; where that cannot be seen the relay is to wait for what is returned. */
   const letRun = async (runFirstMs: Ms): Promise<Ms | undefined> => {
     const vcpus = () => xenctrl?.cpu(domain.domid, domain.vcpus)?.vcpus;
-    const seen = await seenToRun({ vcpus, runMs: runFirstMs, atMostMs: Math.min(SEEN_TO_RUN_MS_MAX, RUN_FIRSTS_MAX * runFirstMs) });
+    const seen = await seenToRun({ vcpus, runMs: runFirstMs, atMostMs: Math.min(SEEN_TO_RUN_MS_MAX, SLICES_MAX * capabilities.tsliceMs) });
     if (seen === 'stood')
       options.note?.(
         'warning',

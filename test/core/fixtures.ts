@@ -22,6 +22,7 @@ export const capabilities = (patch: Partial<Capabilities> = {}): Capabilities =>
   liftLatencyMs: ms(1),
   scheduler: 'credit',
   tsliceMs: ms(30),
+  runFirstMs: ms(15),
   ...patch,
 });
 

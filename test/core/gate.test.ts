@@ -13,6 +13,7 @@ import {
   pages,
   pagesThatSurelyFit,
   predictDowntime,
+  runFirstOf,
   type Track,
 } from '../../src/core/index.ts';
 import { goal } from './fixtures.ts';
@@ -35,13 +36,18 @@ describe('suspend gate', () => {
     expect(proceed).not.toHaveProperty('runFirstMs');
   });
 
-  it('lets the guest run for a slice when the last stall would join the downtime', () => {
+  it('lets the guest run first when the last stall would join the downtime: for a slice where it cannot be seen to run', () => {
     const stalled = track({ cap: capped(20) });
-    expect(answerSuspend(exact(2000), full(1000), stalled, goal())).toMatchObject({
-      action: 'grant',
-      runFirstMs: 30,
-      reason: { code: 'fits-after-slice' },
-    });
+    for (const seen of [true, false]) {
+      const runFirstMs = runFirstOf(seen, ms(30));
+      expect(answerSuspend(exact(2000), full(1000), stalled, goal({}, {}, { runFirstMs }))).toMatchObject({
+        action: 'grant',
+        runFirstMs,
+        reason: { code: 'fits-after-slice' },
+      });
+    }
+    expect([true, false].map((seen) => runFirstOf(seen, ms(30)))).toEqual([15, 30]);
+    expect(runFirstOf(true, ms(5))).toBe(5);
   });
 
   it("reckons with an owner's cap: such a guest stands later, and may have dirtied at full speed until then", () => {
@@ -61,7 +67,7 @@ describe('suspend gate', () => {
   });
 
   it('counts no longer a last stall than the guest can have been standing since it was seen to run', () => {
-    const g = goal({ targetDowntimeMs: ms(192) });
+    const g = goal({ targetDowntimeMs: ms(192) }, {}, { runFirstMs: ms(30) });
     const seen = (atMostMs: number, agoMs: number) =>
       track({ cap: capped(20), atMs: ms(10_000), standing: { atMs: ms(10_000 - agoMs), atMostMs: ms(atMostMs) } });
     expect(lastStall(track({ cap: capped(20) }), g)).toBe(180);

@@ -88,6 +88,7 @@ const goal = () =>
     liftLatencyMs: ms(4),
     scheduler: 'credit',
     tsliceMs: ms(30),
+    runFirstMs: ms(15),
   });
 
 /** Whatever a relay says, no controller's cap is out of bounds. */

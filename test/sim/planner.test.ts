@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { because, type Controller, capped, type GoalOptions, type Ms, ms, type Profile } from '../../src/core/index.ts';
+import { capabilitiesOf } from '../../src/sim/facts.ts';
 import { isFeasible, type Plan, planMigration, SLEW_OF } from '../../src/sim/planner.ts';
 import { goalOf, simulate } from '../../src/sim/run.ts';
 import type { ScenarioInput } from '../../src/sim/scenario.ts';
@@ -59,7 +60,12 @@ const wholeSpeed = (speed: number): number => Math.round(speed * DEMAND) / DEMAN
 
 function play(scenario: NamedScenario, seed: number, speeds: readonly number[], options: GoalOptions) {
   const throttled = (speeds.at(-1) as number) < 0.9999;
-  const { truth } = simulate({ scenario, seed, controller: script(speeds, throttled ? ms(30) : undefined), options });
+  const { truth } = simulate({
+    scenario,
+    seed,
+    controller: script(speeds, throttled ? capabilitiesOf(scenario).runFirstMs : undefined),
+    options,
+  });
   return { lostSeconds: truth.lostGuestSeconds, downtimeMs: truth.downtimeMs ?? Number.POSITIVE_INFINITY };
 }
 

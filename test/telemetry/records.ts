@@ -15,6 +15,7 @@ const capabilities: Capabilities = {
   liftLatencyMs: ms(1),
   scheduler: 'credit',
   tsliceMs: ms(30),
+  runFirstMs: ms(15),
 };
 
 const domainFacts = (name: string): DomainFacts => ({
