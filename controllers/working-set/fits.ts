@@ -33,8 +33,8 @@ const gateReads = (count: number): Estimate<Pages> =>
  * the log is empty.
  */
 export function fullRates(shapes: Shapes, dirty: number, goal: Goal): Estimate<number> {
-  const { tsliceMs, liftLatencyMs } = goal.capabilities;
-  const spanMs = tsliceMs + liftLatencyMs + goal.suspendLatencyMs.value;
+  const { runFirstMs, liftLatencyMs } = goal.capabilities;
+  const spanMs = runFirstMs + liftLatencyMs + goal.suspendLatencyMs.value;
   const of = (shape: Shape): number => {
     const entered = Math.min(shape.workFor(dirty), shape.workMax);
     return ((shape.at(entered + spanMs) - shape.at(entered)) / spanMs) * 1000;

@@ -25,14 +25,7 @@ export interface GuestView {
   readonly atMs: number;
   /** Full-speed work done since the start, ms. */
   readonly workMs: number;
-  /** The last reading of CPU time, whether a cap bit since then, and the lowest there was, percent. */
-  readonly cpu?: {
-    readonly atMs: number;
-    readonly cpuMs: number;
-    readonly workMs: number;
-    readonly held: boolean;
-    readonly leastCap: number;
-  };
+  readonly cpu?: { readonly atMs: number; readonly cpuMs: number; readonly workMs: number; readonly held: boolean };
   readonly round: number;
   readonly roundAtMs: number;
   readonly workAtRound: number;
@@ -88,15 +81,13 @@ export const timeInRound = (guest: GuestView): number => Math.max(0, guest.atMs 
 /** Folds an observation. `before` is the track before it: its cap was in force until now. */
 export function watch(guest: GuestView, observation: Observation, before: Track, goal: Goal): GuestView {
   const speed = speedIn(guest, before, goal);
-  const cap = capPercent(before.cap, goal.domain.vcpus);
-  const { cpu } = guest;
   const elapsed = guest.round < 0 ? 0 : Math.max(0, observation.atMs - guest.atMs);
   const moved: GuestView = {
     ...guest,
     atMs: observation.atMs,
     workMs: guest.workMs + speed * elapsed,
     allowedMs: guest.allowedMs + speed * elapsed,
-    ...(cpu === undefined ? {} : { cpu: { ...cpu, held: cpu.held || speed < 1, leastCap: Math.min(cpu.leastCap, cap) } }),
+    ...(guest.cpu !== undefined && speed < 1 ? { cpu: { ...guest.cpu, held: true } } : {}),
   };
   switch (observation.type) {
     case 'round-start':
@@ -117,19 +108,20 @@ export function watch(guest: GuestView, observation: Observation, before: Track,
 /** CPU time corrects what cap and demand said of the work since the last reading. */
 function measured(guest: GuestView, cpuMs: number, goal: Goal): GuestView {
   const last = guest.cpu;
-  const mark = { atMs: guest.atMs, cpuMs, workMs: guest.workMs, held: false, leastCap: 100 * goal.domain.vcpus };
+  const mark = { atMs: guest.atMs, cpuMs, workMs: guest.workMs, held: false };
   if (last === undefined || cpuMs < last.cpuMs) return { ...guest, cpu: mark };
   const span = guest.atMs - last.atMs;
   if (span < 1) return guest;
   const percent = ((cpuMs - last.cpuMs) / span) * 100;
-  if (!last.held || (span >= DEMAND_SPAN_MS && percent < HELD * last.leastCap && span > HELD_SPANS * goal.maxStallMs)) {
+  const assumed = guest.workMs - last.workMs;
+  const worked = Math.min(span, ((cpuMs - last.cpuMs) * 100) / demandOf(guest, goal));
+  // Of what the caps allowed since then, whichever they were.
+  if (!last.held || (span >= DEMAND_SPAN_MS && worked < HELD * assumed && span > HELD_SPANS * goal.maxStallMs)) {
     if (span < DEMAND_SPAN_MS || percent <= 0) return span < DEMAND_SPAN_MS ? guest : { ...guest, cpu: mark };
     const demandPercent =
       guest.demandPercent === undefined ? percent : guest.demandPercent + DEMAND_WEIGHT * (percent - guest.demandPercent);
     return { ...guest, demandPercent: Math.min(demandPercent, 100 * goal.domain.activeVcpus), cpu: mark };
   }
-  const assumed = guest.workMs - last.workMs;
-  const worked = Math.min(span, ((cpuMs - last.cpuMs) * 100) / demandOf(guest, goal));
   const scale = assumed > 0 ? worked / assumed : 0;
   const workMs = last.workMs + worked;
   const workAtRound = guest.workAtRound > last.workMs ? last.workMs + (guest.workAtRound - last.workMs) * scale : guest.workAtRound;

@@ -38,7 +38,7 @@ const ERROR_MIN = 0.02;
  * denied if it does by more than the gate allows.
  */
 const CAUTION = 1;
-const CAUTION_FEARED = 0.8;
+const CAUTION_FEARED = 1;
 
 /**
  * How much of the ranges is feared, by the live rounds that are left (this one included). Early the rounds are long, throttling them costs

@@ -86,5 +86,9 @@ async function tellOfHalf({ result, receiverLost, domain, destination, isHere, o
   const destroy = `${where}${where === 'there' ? ':' : ''} xl destroy ${where === 'there' ? word : quoted(word)}`;
   if (half === 'there')
     output.say(`${incoming} is at the destination, left by a lost migration: none will succeed. If none runs, ${destroy}`, 'error');
-  else output.say(`if ${incoming} is left at the destination (xl list there), every further migration fails: ${destroy}`, 'warning');
+  else
+    output.say(
+      `if ${incoming} is left at the destination (xl list there), every further migration fails. If none runs, ${destroy}`,
+      'warning',
+    );
 }

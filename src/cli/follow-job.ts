@@ -114,7 +114,7 @@ async function withoutMigration({ destination, observe, job, signals, output, xl
     return say(EXIT_CODES[signal].code, 'ended before the first round; the guest runs on here, its cap was not touched');
   }
   if (!moved) {
-    await clearUp({ result, destination, output });
+    await clearUp({ result, destination, domain: facts, output });
     const why = result.reason ?? `exit code ${result.exitCode ?? result.signal}`;
     const failed = say(EXIT_CODES.migrationFailed.code, `xl migrate failed before the first round: ${why}`, 'error');
     return stranded === undefined ? failed : { ...failed, reason: `${failed.reason}; ${stranded.text}` };

@@ -59,7 +59,7 @@ export async function watchXenDomain({ wanted, durationMs, signal, options, dest
         ...capLatencies(fast, xlCallMs),
         scheduler,
         tsliceMs,
-        runFirstMs: runFirstOf(true, tsliceMs),
+        runFirstMs: runFirstOf(true, facts, tsliceMs),
       },
       options,
       pair: await loadPair(destination ?? ''),

@@ -32,7 +32,7 @@ export function domainOf(scenario: NamedScenario, seed: number, index: number): 
   };
 }
 
-export function capabilitiesOf({ host }: NamedScenario): Capabilities {
+export function capabilitiesOf({ host, domain }: NamedScenario): Capabilities {
   return {
     peek: host.peek,
     policy: host.roundLimit === undefined,
@@ -42,7 +42,7 @@ export function capabilitiesOf({ host }: NamedScenario): Capabilities {
     liftLatencyMs: ms(host.liftLatencyMs),
     scheduler: host.scheduler,
     tsliceMs: ms(host.tsliceMs),
-    runFirstMs: runFirstOf(host.peek, ms(host.tsliceMs)),
+    runFirstMs: runFirstOf(host.peek, { activeVcpus: domain.activeVcpus ?? domain.vcpus }, ms(host.tsliceMs)),
   };
 }
 

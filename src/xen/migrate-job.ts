@@ -127,8 +127,9 @@ export function startMigrateJob(options: MigrateJobOptions): MigrateJob {
   const done = Promise.race([child, lingered(child)]).then((result): MigrateResult => {
     if (result.exitCode === undefined && result.signal === undefined) throw cannotStart(binary, result);
     const reason = reader.reason();
-    // Killed, it had no time to say what became of the receiver.
-    const half = reader.half() ?? (result.signal === undefined ? undefined : 'maybe');
+    // Killed, it had no time to say what became of a receiver that was at work; one that may have started the guest is another matter.
+    const unsaid = result.signal !== undefined && reader.seen.has('ready') && !reader.mayRunThere();
+    const half = reader.half() ?? (unsaid ? 'maybe' : undefined);
     const started = steps.find(({ step }) => step === 'domain-started');
     return {
       ...(result.exitCode === undefined ? {} : { exitCode: result.exitCode }),

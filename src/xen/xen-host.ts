@@ -208,7 +208,7 @@ async function openMigration(session: RelaySession, context: Context): Promise<X
       ...capLatencies(fast, xlCallMs),
       scheduler,
       tsliceMs,
-      runFirstMs: runFirstOf(xenctrl?.cpu(domid, facts.vcpus) !== undefined, tsliceMs),
+      runFirstMs: runFirstOf(xenctrl?.cpu(domid, facts.vcpus) !== undefined, facts, tsliceMs),
     },
     steering,
     tslice,

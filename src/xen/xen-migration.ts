@@ -242,7 +242,8 @@ export function createXenMigration(options: XenMigrationOptions): XenMigration {
         'warning',
         `${printable(domain.name)}: not all of its vCPUs ran after its cap was lifted: their stall joins the downtime`,
       );
-    return seen === 'unknown' ? runFirstMs : undefined;
+    // Unseen, a parked guest may need a whole timeslice before it runs.
+    return seen === 'unknown' ? ms(Math.max(runFirstMs, tsliceMs)) : undefined;
   };
 
   const answerSuspend = async (decision: Decision, id: number, onMiss: OnMiss): Promise<Effect> => {

@@ -36,5 +36,5 @@ export const LEGEND = [
   'Pairs are median / 95th percentile; × is against the clairvoyant planner under the same limits, (c + ε)/(p + ε), ε = 1 % of the guest time of its migration, over the N in brackets that both attain.',
   'feasible: the planner attains 0.75 × target within 0.75 × rounds; reachable: it attains the target at all. lost: seconds of the guest’s own time that throttling withheld.',
   'vs QEMU: geometric mean of lost work against auto-converge where both attain and either throttled, and what the planner would have lost there: nothing can do better. no-go in time: not reachable, and said so in rounds 0 or 1. gap above: the downtime met the target, but with the stall before it the guest stood longer. wrong: feasible, but called infeasible or given up.',
-  'steady: the same over guests and links that keep their pace but for noise (no phases, bursts or sags), ✗ where that misses the limit. The planner knows beforehand when a guest calms down or a link recovers; nobody else can.',
+  'steady: the same over guests and links that keep their pace but for noise (no phases, bursts, sags or stalls), ✗ where that misses the limit. The planner knows beforehand when a guest calms down or a link recovers; nobody else can.',
 ] as const;

@@ -16,7 +16,7 @@ export interface SplitCriterion extends Criterion {
   readonly steady: string;
 }
 
-/** Each line with what it says of the steady ones: what lies between the two is luck and foresight. */
+/** Each line with what it says of the steady ones, whose luck is noise alone. */
 export const split = (all: readonly Criterion[], steady: readonly Criterion[]): readonly SplitCriterion[] =>
   all.map((line) => {
     const same = steady.find(({ row, text }) => row === line.row && text === line.text);

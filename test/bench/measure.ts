@@ -40,14 +40,14 @@ export interface CaseResult {
   readonly case: Case;
   readonly rows: readonly Row[];
   readonly references: References;
-  /** But for noise, guest and link keep their pace: no phases, no bursts, no sags. What changes by itself nobody can foresee but the planner. */
+  /** But for noise, guest and link keep their pace: no phases, bursts, sags or stalls. What changes by itself nobody can foresee but the planner. */
   readonly steady: boolean;
   /** Seconds of this machine: one migration, all decisions included, and one plan. */
   readonly cost: { readonly simulateSeconds: number; readonly planSeconds: number };
 }
 
 const isSteady = ({ bursts, phases, link }: NamedScenario): boolean =>
-  bursts === undefined && phases.length === 0 && link.sags.length === 0;
+  bursts === undefined && phases.length === 0 && link.sags.length === 0 && link.stalls === undefined;
 
 const PROFILES: readonly Profile[] = ['progressive', 'steep', 'gradual'];
 

@@ -37,6 +37,14 @@ describe('what working-set believes of the demand', () => {
     expect(demandOf(watched(200, spans), goal)).toBeLessThan(230);
   });
 
+  it('falls when the guest calms down, though the cap was low until just after the last look', () => {
+    const calm = Array.from({ length: 10 }, (_, k) => [
+      { forMs: 1, cap: capped(40 + k), read: false },
+      { forMs: 2000, cap: capped(300 + k), read: true },
+    ]).flat();
+    expect(demandOf(watched(60, calm), goal)).toBeLessThan(90);
+  });
+
   it('stays when the cap was raised since the last look: what the guest used was all that the lower one allowed', () => {
     const raised = watched(446, [
       { forMs: 2000 },

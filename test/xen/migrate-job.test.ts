@@ -92,12 +92,30 @@ describe('the wrapped xl migrate', () => {
       hint: expect.stringContaining('dom0'),
     });
   });
+  const READY = 'migration target: Ready to receive domain.\n';
+  it.each([
+    ['before there was a receiver', [], undefined],
+    ['while one was at work, which may wait for a dead link with half a guest', [READY], 'maybe'],
+    ['once it may have started the guest', [READY, 'migration sender: Giving target permission to start.\n'], undefined],
+  ])('killed %s: whether its half may be left', async (_when, said, half) => {
+    let shown = '';
+    const job = start([...said, 'hang'], 0, {
+      onOutput: (text) => {
+        shown += text;
+      },
+    });
+    const { pid } = await report();
+    for (let i = 0; i < 400 && shown.length < said.join('').length; i++) await new Promise((r) => setTimeout(r, 25));
+    process.kill(pid, 'SIGKILL');
+    const result = await job.done;
+    job.endRest((await report()).transport);
+    expect([result.signal, result.half]).toEqual(['SIGKILL', half]);
+  });
   it('killed: what it left of its process group is ended on demand, and nobody else', async () => {
     const job = start(['hang'], 0);
     const { pid, transport } = await report();
     process.kill(pid, 'SIGKILL');
-    // It said nothing of the receiver, which may wait for a dead link with half a guest.
-    expect(await job.done).toMatchObject({ signal: 'SIGKILL', migrated: false, half: 'maybe' });
+    expect(await job.done).toMatchObject({ signal: 'SIGKILL', migrated: false });
     expect(job.endRest(process.pid)).toBe(false);
     expect(startTicksOf(transport)).toBeDefined();
     expect(job.endRest(transport)).toBe(true);

@@ -28,6 +28,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'xthrottle-host-'));
 });
 afterEach(async () => {
+  vi.restoreAllMocks();
   socket?.destroy();
   await host?.close();
   rmSync(folder, { recursive: true, force: true });
@@ -854,7 +855,6 @@ describe('a migration on this host', () => {
     passedMs += 50_000;
     await capsAt(2);
     expect(asked()).toBeGreaterThan(once);
-    vi.restoreAllMocks();
   });
 
   it('an admin who sets the cap in a round ends the steering', async () => {

@@ -49,6 +49,7 @@ onTwoXenHosts('two hosts, ssh and a shaped link', 32, (a, b) => {
     const [cost = Number.NaN] = learned.pairs[0]?.[1].overheadMs ?? [];
     expect(costOf(first)).toBe(DEFAULT_PAIR.overheadMs.value);
     expect(costOf(again)).toBeCloseTo(cost, 3);
+    expect(again.summary?.predictedDowntimeMs).toBeGreaterThan(cost);
     // It is what the first was mispredicted by.
     expect(Math.abs(excess(first) - (cost - costOf(first)))).toBeLessThan(Math.max(OTHER_MS, Math.abs(excess(first)) / 2));
   });
