@@ -77,6 +77,18 @@ describe('what is wrong with a file is tolerated and said, or refused', () => {
     expect(notes).toEqual([]);
   });
 
+  it('a record of before a guest was let run for less than a timeslice: it was one', async () => {
+    const old = simulated().map((record) => {
+      if (record.type !== 'start') return record;
+      const { runFirstMs: _, ...capabilities } = record.goal.capabilities;
+      return { ...record, goal: { ...record.goal, capabilities } };
+    });
+    const { traces, notes } = await read(asLines(old as ReturnType<typeof simulated>));
+    expect(notes).toEqual([]);
+    const start = traces[0]?.records.find((record) => record.type === 'start');
+    expect(start?.goal.capabilities.runFirstMs).toBe(start?.goal.capabilities.tsliceMs);
+  });
+
   it('a line that is no record is skipped and named', async () => {
     const [start, ...rest] = simulated('idle', 'none');
     const { traces, notes } = await read(`${asLines([start])}nonsense\n${asLines([{ type: 'decision', id: 'x' }, ...rest])}`);
