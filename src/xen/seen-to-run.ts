@@ -33,8 +33,7 @@ export async function seenToRun(options: SeenToRun): Promise<'ran' | 'stood' | '
     if (read === undefined) return 'unknown';
     const ranMs = read.map((vcpu, i) => (vcpu?.cpuTimeMs ?? 0) - (from[i]?.cpuTimeMs ?? 0));
     waiting = waiting.filter((i) => read[i]?.blocked === false && (ranMs[i] as number) < RAN_MS);
-    // By the next look it would have run for longer than was reckoned with.
-    if (Math.max(...ranMs) > runMs - LOOK_MS) break;
+    if (Math.max(...ranMs) >= runMs) break;
   }
   return waiting.length === 0 ? 'ran' : 'stood';
 }

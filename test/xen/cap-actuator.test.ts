@@ -1,22 +1,9 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { type Cap, capFromXen, capped, UNCAPPED } from '../../src/core/cap.ts';
+import { capped, UNCAPPED } from '../../src/core/cap.ts';
 import { createActuator } from '../../src/xen/cap-actuator.ts';
 import type { Xenctrl } from '../../src/xen/libxenctrl.ts';
 import type { RunXl } from '../../src/xen/xl-errors.ts';
-import { facts, fakeXl } from './stand-in.ts';
-
-/** The library on the stand-in's domain; `works`: whether it takes a cap. */
-const libraryOn = (fake: ReturnType<typeof fakeXl>, works = (): boolean => true): Xenctrl => ({
-  library: 'test',
-  dirtyPages: () => undefined,
-  cpu: () => undefined,
-  getCap: (): Cap => capFromXen(fake.domain().cap),
-  setCap: (_domid, _scheduler, cap) => {
-    if (works()) fake.domain().cap = cap.kind === 'uncapped' ? 0 : cap.percent;
-    return works();
-  },
-  close: () => {},
-});
+import { facts, fakeXl, libraryOn } from './stand-in.ts';
 
 describe('a cap', () => {
   it('goes through libxenctrl where that is there, and xl sets nothing', async () => {

@@ -2,9 +2,10 @@ import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { capFromXen } from '../../src/core/cap.ts';
+import { capFromXen, capToXen } from '../../src/core/cap.ts';
 import type { DomainFacts } from '../../src/core/goal.ts';
 import { ms, pages } from '../../src/core/units.ts';
+import type { Xenctrl } from '../../src/xen/libxenctrl.ts';
 import { createXl, type XlOptions } from '../../src/xen/xl.ts';
 import type { RunXl } from '../../src/xen/xl-errors.ts';
 import { answer } from './fixtures/xl-model.mjs';
@@ -143,3 +144,16 @@ export function capturedWrites(name: string): readonly string[] {
   const text = readFileSync(fileURLToPath(new URL(`captures/${name}`, import.meta.url)), 'utf8');
   return [...text.matchAll(/^ +[\d.]+ [\d.]+ err n=\d+ (".*")$/gm)].map(([, quoted]) => JSON.parse(quoted as string) as string);
 }
+
+/** The library on the stand-in's domain; `works`: whether it takes a cap. */
+export const libraryOn = (fake: ReturnType<typeof fakeXl>, works = (): boolean => true): Xenctrl => ({
+  library: 'stand-in',
+  dirtyPages: () => undefined,
+  cpu: () => undefined,
+  getCap: () => capFromXen(fake.domain().cap),
+  setCap: (_domid, _scheduler, cap) => {
+    if (works()) fake.domain().cap = capToXen(cap);
+    return works();
+  },
+  close: () => {},
+});

@@ -16,7 +16,7 @@ import { startTicksOf } from '../../src/xen/owner.ts';
 import { encodeLine, parseServerMessage, type RelayMessage, type ServerMessage } from '../../src/xen/relay/protocol.ts';
 import { openXenHost, type XenHost, type XenHostOptions } from '../../src/xen/xen-host.ts';
 import type { XenMigration } from '../../src/xen/xen-migration.ts';
-import { fakeXl, type StandInDomain, UUID } from './stand-in.ts';
+import { fakeXl, libraryOn, type StandInDomain, UUID } from './stand-in.ts';
 
 // Programs are started and files synced: on a busy machine that takes its time.
 vi.setConfig({ testTimeout: 60_000 });
@@ -793,18 +793,12 @@ describe('a migration on this host', () => {
     const fake = fakeXl();
     let count = 41_613;
     const xenctrl: Xenctrl = {
-      library: 'stand-in',
+      ...libraryOn(fake),
       dirtyPages: () => {
         count += 10;
         return pages(count);
       },
       cpu: () => ({ cpuTimeMs: ms(count), onlineVcpus: 1, vcpus: [] }),
-      getCap: () => capFromXen(fake.domain().cap),
-      setCap: (_d, _s, cap) => {
-        fake.domain().cap = capToXen(cap);
-        return true;
-      },
-      close: () => undefined,
     };
     const { host: opened } = await open(fake, { xenctrl });
     const { tell } = relay(opened);
@@ -823,18 +817,7 @@ describe('a migration on this host', () => {
     let passedMs = 0;
     const now = performance.now.bind(performance);
     vi.spyOn(performance, 'now').mockImplementation(() => now() + passedMs);
-    const xenctrl: Xenctrl = {
-      library: 'stand-in',
-      dirtyPages: () => undefined,
-      cpu: () => undefined,
-      getCap: () => capFromXen(fake.domain().cap),
-      setCap: (_d, _s, cap) => {
-        fake.domain().cap = capToXen(cap);
-        return true;
-      },
-      close: () => undefined,
-    };
-    const { host: opened } = await open(fake, { xenctrl });
+    const { host: opened } = await open(fake, { xenctrl: libraryOn(fake) });
     const { tell } = relay(opened);
     const migration = await firstValueFrom(opened.migrations$);
     const caps = [40, 30, 20];
