@@ -9,6 +9,7 @@ import {
   type Pages,
   pageRate,
   pages,
+  pagesThatFit,
   pagesThatSurelyFit,
   plus,
   type Shape,
@@ -40,6 +41,16 @@ export function fullRates(shapes: Shapes, dirty: number, goal: Goal): Estimate<n
     return ((shape.at(entered + spanMs) - shape.at(entered)) / spanMs) * 1000;
   };
   return between(of(shapes.low), of(shapes.value), of(shapes.high));
+}
+
+/** What fits is fewer the faster they become more, and those become more the faster the fewer they are: a few steps down from the most. */
+const STEPS_TO_FIT = 4;
+
+/** The rates when as many pages are dirty as just fit: at a round's start few are, and that says nothing of the suspension. */
+export function ratesWhereItFits(ratesAt: (dirty: number) => Estimate<number>, rate: BytesPerSecond, goal: Goal): Estimate<number> {
+  let count: number = pagesThatFit(goal.targetDowntimeMs, 0, rate, goal);
+  for (let k = 0; k < STEPS_TO_FIT; k++) count = pagesThatFit(goal.targetDowntimeMs, ratesAt(count).value, rate, goal);
+  return ratesAt(count);
 }
 
 /** The curve as hoped for, as likely, and as feared. */

@@ -9,6 +9,7 @@ import {
   type Forecast,
   free,
   type Goal,
+  type Lean,
   lowest,
   luckMs,
   type Ms,
@@ -25,30 +26,12 @@ import {
   type Track,
   WIRE_BYTES_PER_PAGE,
 } from '../../src/core/index.ts';
-import { dirtyRange, fitting, fullRates } from './fits.ts';
+import { cautionBy, doubtOf, fearOf, saturating } from './fear.ts';
+import { dirtyRange, fitting, fullRates, ratesWhereItFits } from './fits.ts';
 import { demandOf, type GuestView, onTimeMs, speedIn, timeInRound, workInRound } from './guest.ts';
 import { type Calm, calmOf } from './patience.ts';
 import { floorPercent, ROUNDS_OPEN, slewOf, weightsOf } from './preferences.ts';
 
-/** The range of the curve is so many mean errors wide each way (log scale), and at least the noise of counting. */
-const ERRORS_WIDE = 1.5;
-const ERROR_MIN = 0.02;
-/**
- * A course has to fit with so many times the ranges of the gate, and more where much is feared: what is planned comes out differently, and is
- * denied if it does by more than the gate allows.
- */
-const CAUTION = 1;
-const CAUTION_FEARED = 1;
-
-/**
- * How much of the ranges is feared, by the live rounds that are left (this one included). Early the rounds are long, throttling them costs
- * most, and much will be known better before it matters; in the last two nothing can be put right any more.
- */
-const FEAR: Readonly<Record<number, number>> = { 1: 1, 2: 1, 3: 0.5 };
-/** A ramp has to begin a round earlier than a fall, and without looks into the rounds nothing is learned in time: both are feared sooner. */
-const ahead = (guest: GuestView, goal: Goal): number => (slewOf(goal) > 0 ? 1 : 0) + (goal.capabilities.peek && guest.looks > 0 ? 0 : 2);
-/** Where rounds can be added there is no last chance to miss: with so many left the likely is enough, … */
-const MANY_ROUNDS = 5;
 /** Nobody knows at first whether this is how the guest is or a phase of it: before the second round is nearly over it may calm down to this share. */
 const MAY_CALM_EARLY = 0.3;
 const NEARLY_OVER = 0.2;
@@ -58,8 +41,6 @@ const NEARLY_OVER = 0.2;
  */
 const MAY_CALM = 0.36;
 const CALMS_ROUNDS = 2;
-/** Phases and noise move what the curve says from one round to the next by about so much (log scale). */
-const DRIFT = 0.05;
 /** A verdict in the last rounds would come hardly earlier than the suspend request: there only a target missed by this factor counts. */
 const LATE_ROUNDS = 2;
 const LATE_FACTOR = 3;
@@ -95,7 +76,9 @@ export interface Outlook {
   readonly feasible: boolean;
   readonly calm?: Calm;
   readonly dirty: Estimate<Pages>;
+  /** New pages per second at full speed with as many dirty as are by now, and with so many. */
   readonly fullRate: Estimate<number>;
+  ratesAt(dirty: number): Estimate<number>;
   readonly forecast: Forecast;
 }
 
@@ -115,25 +98,22 @@ export function outlook(
   // In the last round the suspend is at its end, else some rounds later: those get shorter.
   const rate = rateAhead(track, left > 1 ? LATER * restMs : restMs) ?? rateNow;
   const rateRound = rateAhead(track, restMs / 2) ?? rateNow;
-  const width = Math.max(ERROR_MIN, ERRORS_WIDE * guest.curve.error);
-  const unhurried = goal.capabilities.policy && left >= MANY_ROUNDS;
-  const fear = unhurried ? 0 : (FEAR[Math.max(1, left - ahead(guest, goal))] ?? 0);
   // Without looks the first knot is far up, and what lies below it is guessed on the safe side.
   const sees = goal.capabilities.peek && guest.looks > 0;
+  const lean: Lean = sees ? 'value' : 'high';
+  const fear = fearOf(guest, goal, left);
+  const doubt = doubtOf(guest.curve, rate);
   const shapes = {
-    low: shapeOf(calmest(guest.curve), 'low', Math.exp(-width) * mayCalm(guest, track)),
-    value: shapeOf(guest.curve, sees ? 'value' : 'high'),
-    high: shapeOf(
-      guest.curve,
-      goal.capabilities.peek && guest.looks > 0 ? 'value' : 'high',
-      Math.exp(fear * Math.hypot(width, (rate.high - rate.low) / 2 / rate.value, DRIFT)),
-    ),
+    low: shapeOf(calmest(guest.curve), 'low', Math.exp(-doubt.ofCurve) * mayCalm(guest, track)),
+    value: shapeOf(guest.curve, lean),
+    high: shapeOf(guest.curve, lean, Math.exp(fear * doubt.all)),
   };
   const sinceLookMs = timeInRound(guest) - (guest.look?.timeMs ?? 0);
   const dirty = dirtyRange(guest, shapes, luckMs(speedIn(guest, track, goal), sinceLookMs, onTimeMs(guest, goal)));
-  const fullRate = fullRates(shapes, Math.min(dirty.value, pagesThatFit(goal.targetDowntimeMs, 0, rate.value, goal)), goal);
+  const ratesAt = (count: number): Estimate<number> => fullRates(shapes, count, goal);
+  const fullRate = ratesAt(Math.min(dirty.value, pagesThatFit(goal.targetDowntimeMs, 0, rate.value, goal)));
   const rateHoped = bytesPerSecond(Math.max(rate.high, rateBest));
-  const fit = fitting(fullRate, rate, rateHoped, demandOf(guest, goal), goal, CAUTION + CAUTION_FEARED * fear);
+  const fit = fitting(ratesWhereItFits(ratesAt, rate.value, goal), rate, rateHoped, demandOf(guest, goal), goal, cautionBy(fear));
   const base = {
     // One throttled round that dirtied as much as a free one may be a busier phase: believed once the next one says so, too.
     deviceShare: Math.min(guest.curve.deviceShare, guest.curve.deviceSaid?.least ?? 1),
@@ -141,11 +121,12 @@ export function outlook(
     slew: slewOf(goal),
     latencyMs: goal.capabilities.actuatorLatencyMs as number,
     onTimeMs: 0,
-    looks: goal.capabilities.peek && guest.looks > 0,
+    looks: sees,
     tailMs: goal.capabilities.tsliceMs + goal.capabilities.actuatorLatencyMs,
   };
   const likely: PlanModel = { ...base, ...fit.sure, shape: shapes.value, ...speeds(rateRound.value, rate.value) };
-  const careful: PlanModel = { ...likely, shape: shapes.high, onTimeMs: fear * onTimeMs(guest, goal) };
+  const feared = falling ? { shape: shapes.high } : saturating(guest.curve, lean, doubt, fear, likely);
+  const careful: PlanModel = { ...likely, ...feared, onTimeMs: fear * onTimeMs(guest, goal) };
   const rateCalm = bytesPerSecond(Math.max(rate.value, rateBest));
   const deviceShare = Math.min(base.deviceShare, guest.curve.deviceSaid?.least ?? 0);
   const hopeful: PlanModel = { ...base, ...fit.hoped, deviceShare, shape: shapes.low, ...speeds(rateHoped, rateHoped) };
@@ -174,7 +155,8 @@ export function outlook(
   const hope = goal.prefer === 'safety' ? best.fits || free(likely, start).fits : bestCase.fits || untouched.fits || calmer;
   const feasible = hope || late;
   const calm = course.lostMs > 0 ? calmOf(likely, calmModel, start, goal) : undefined;
-  const bestMs = downtimeOf(best.lastPages, fullRate, rate, goal);
+  const downtimeAfter = (count: number): Estimate<Ms> => downtimeOf(count, ratesAt(count), rate, goal);
+  const bestMs = downtimeAfter(best.lastPages);
   return {
     likely,
     start,
@@ -182,12 +164,13 @@ export function outlook(
     best,
     bestCase,
     bestMs,
-    freeMs: () => downtimeOf(free({ ...likely, floorSpeed: 1 }, start).lastPages, fullRate, rate, goal),
+    freeMs: () => downtimeAfter(free({ ...likely, floorSpeed: 1 }, start).lastPages),
     feasible,
     ...(calm === undefined ? {} : { calm }),
     dirty,
     fullRate,
-    forecast: forecastOf(course, bestMs.value, careful, hopeful, feasible, fullRate, rate, goal),
+    ratesAt,
+    forecast: forecastOf(course, downtimeAfter(course.lastPages), bestMs.value, careful, hopeful, feasible),
   };
 }
 
@@ -209,15 +192,12 @@ export function startOf(guest: GuestView, track: Track, goal: Goal, dirtyPages: 
 
 function forecastOf(
   course: Course,
+  downtimeMs: Estimate<Ms>,
   bestDowntimeMs: Ms,
   careful: PlanModel,
   hopeful: PlanModel,
   feasible: boolean,
-  fullRate: Estimate<number>,
-  rate: Estimate<BytesPerSecond>,
-  goal: Goal,
 ): Forecast {
-  const downtimeMs = downtimeOf(course.lastPages, fullRate, rate, goal);
   const slow = careful.pagesPerMs;
   const fast = hopeful.pagesPerMs;
   const likely = (slow + fast) / 2;

@@ -8,6 +8,7 @@ import {
   pagesThatSurelyFit,
   type Track,
 } from '../../src/core/index.ts';
+import { ratesWhereItFits } from './fits.ts';
 import type { Outlook } from './outlook.ts';
 import { floorPercent, ROUNDS_OPEN } from './preferences.ts';
 import { reachableMs } from './relax.ts';
@@ -54,8 +55,9 @@ export function remedies(track: Track, view: Outlook, goal: Goal): Remedies {
 }
 
 /** The likely model on a link `factor` times as fast, which also sends more within the target. */
-function faster(factor: number, track: Track, { likely, fullRate }: Outlook, goal: Goal): PlanModel {
+function faster(factor: number, track: Track, { likely, ratesAt }: Outlook, goal: Goal): PlanModel {
   const rate = bytesPerSecond((track.transferRate?.value ?? 0) * factor);
+  const fullRate = ratesWhereItFits(ratesAt, rate, goal);
   const most = goal.maxDirtyPages ?? pagesThatSurelyFit(goal.targetDowntimeMs, fullRate, exactly(rate), goal);
   const slicePages = goal.maxDirtyPages === undefined ? (fullRate.value * goal.capabilities.tsliceMs) / 1000 : 0;
   return {
