@@ -11,10 +11,11 @@ export interface Demand {
 const WEIGHT = 0.3;
 /** Shorter spans say more about parking and scheduling than about demand. */
 const SPAN_MS_MIN = 50;
-/** A guest that uses less than this share of its cap is not held back by it. */
-const SLACK = 0.85;
 
-/** Folds an observation in. `cap` is the cap that was in force since the last sample. */
+/**
+ * Folds an observation in. `cap` is the cap that was in force since the last sample. Under one of ours nothing is learned: a parked guest's
+ * short readings lie on both sides of its cap, and those above would have to be left out.
+ */
 export function learnDemand(demand: Demand, observation: Observation, cap: Cap, goal: Goal): Demand {
   if (observation.type === 'cap-changed') return demand.percent === undefined ? {} : { percent: demand.percent };
   if (observation.type !== 'sample' || observation.cpuTimeMs === undefined) return demand;
@@ -25,8 +26,7 @@ export function learnDemand(demand: Demand, observation: Observation, cap: Cap, 
   if (span < SPAN_MS_MIN) return demand;
   const used = ((at.cpuTimeMs - last.cpuTimeMs) / span) * 100;
   const most = capPercent(cap, goal.domain.vcpus);
-  const held = most < goal.capCeilingPercent && used > SLACK * most;
-  if (held || used <= 0) return { ...demand, last: at };
+  if (most < goal.capCeilingPercent || used <= 0) return { ...demand, last: at };
   const percent = demand.percent === undefined ? used : demand.percent + WEIGHT * (used - demand.percent);
   return { percent: cpuPercent(Math.min(percent, 100 * goal.domain.activeVcpus)), last: at };
 }
