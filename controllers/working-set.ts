@@ -1,5 +1,5 @@
 import { because, type Controller, type Decision, type Goal, initialTrack, type Observation, observe } from '../src/core/index.ts';
-import { atPolicy, atSuspend, impossible, outOfTime } from './working-set/ending.ts';
+import { atPolicy, atSuspend, impossible, noteLate, outOfTime } from './working-set/ending.ts';
 import { NEW_GUEST, watch } from './working-set/guest.ts';
 import { type Outlook, outlook } from './working-set/outlook.ts';
 import { bide, NO_PATIENCE_USED, worthWaiting } from './working-set/patience.ts';
@@ -108,5 +108,6 @@ function answer(state: WorkingSetState, observation: Observation, view: Outlook 
   if (late !== undefined) return [state, late];
   const aim = aimOf(state.relaxedMs, goal);
   if (observation.type === 'policy-query') return [state, atPolicy(state, observation, view, aim)];
-  return settled(steer(state, observation, view, aim), observation, view, aim);
+  const [next, decision] = settled(steer(state, observation, view, aim), observation, view, aim);
+  return [next, noteLate(state, decision, goal)];
 }

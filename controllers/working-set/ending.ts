@@ -4,10 +4,13 @@ import {
   between,
   type Decision,
   type Estimate,
+  exactly,
+  FRESH,
   type Goal,
   gate,
   judge,
   lastStall,
+  lowest,
   ms,
   type Observation,
   PAGE_BYTES,
@@ -15,12 +18,14 @@ import {
   type PolicyQuery,
   pageRate,
   pages,
+  predictDowntime,
+  type Reason,
   type Suspension,
   stockDecision,
 } from '../../src/core/index.ts';
-import { timeInRound } from './guest.ts';
+import { timeInRound, workInRound } from './guest.ts';
 import type { Outlook } from './outlook.ts';
-import { floorPercent } from './preferences.ts';
+import { floorPercent, relaxesTarget, whyItGoesOn } from './preferences.ts';
 import { bestInWords } from './relax.ts';
 import { remedies } from './remedies.ts';
 import type { WorkingSetState } from './state.ts';
@@ -66,28 +71,43 @@ function standsStill({ falling, guest, track }: WorkingSetState, { dirty, likely
   return guest.pagesToSend - dirty.value < worth;
 }
 
-/** The answer to a suspend request. An evacuation that has run out of time goes, whatever the downtime. */
+/** The answer to a suspend request: there are no rounds after it, so whoever relaxes the target does so now. */
 export function atSuspend(state: WorkingSetState, view: Outlook | undefined, goal: Goal): Decision {
   const decision = view === undefined ? gate(state.track, goal) : answerSuspend(view.dirty, view.fullRate, state.track, goal);
-  if (decision.action !== 'deny' || goal.prefer !== 'speed' || !isLate(state, goal)) return decision;
+  if (decision.action !== 'deny' || !relaxesTarget(goal)) return decision;
   const { reason, forecast } = decision;
-  const why = because('deadline-first', `${reason.text}; the deadline has come and --prefer speed puts it first: granted`, reason.numbers);
+  const why = because('deadline-first', `${reason.text}; ${whyItGoesOn(goal)}: granted`, reason.numbers);
   return { action: 'grant', reason: why, ...(forecast === undefined ? {} : { forecast }) };
 }
 
-/** Whether the deadline has passed, or only the stop-and-copy still fits before it. */
-function isLate(state: WorkingSetState, goal: Goal): boolean {
-  if (goal.deadlineMs === undefined) return false;
-  return state.track.atMs - state.track.startedAtMs + goal.targetDowntimeMs >= goal.deadlineMs;
-}
+const timeLeftMs = ({ track }: WorkingSetState, goal: Goal): number =>
+  goal.deadlineMs === undefined ? Number.POSITIVE_INFINITY : goal.deadlineMs - (track.atMs - track.startedAtMs);
 
-/** The deadline has come before the target could be met; undefined while there is time. */
+/** The deadline has come before the target could be met, but for a stop-and-copy within the target; undefined while there is time. */
 export function outOfTime(state: WorkingSetState, view: Outlook, goal: Goal): Decision | undefined {
-  if (!isLate(state, goal) || goal.prefer === 'speed') return undefined;
+  if (relaxesTarget(goal) || timeLeftMs(state, goal) > goal.targetDowntimeMs) return undefined;
   const seconds = Math.round((goal.deadlineMs ?? 0) / 1000);
   return end(goal, view, 'deadline', `the deadline of ${seconds} s has come and the target is not met`, {
     deadlineMs: goal.deadlineMs ?? 0,
   });
+}
+
+/** Where the rounds are stock Xen's nobody can end them for a deadline; the user is told. */
+export function noteLate(state: WorkingSetState, decision: Decision, goal: Goal): Decision {
+  if (goal.capabilities.policy || !relaxesTarget(goal) || timeLeftMs(state, goal) > 0) return decision;
+  const text = `${decision.reason.text}; the deadline has passed, but the rounds are Xen's to end`;
+  return { ...decision, reason: { ...decision.reason, text } };
+}
+
+/** Whether even one more round, as slow as it may be, would end with its stop-and-copy after the deadline. */
+function isLastChance(state: WorkingSetState, { dirty, likely, forecast, ratesAt, start }: Outlook, goal: Goal): boolean {
+  const rate = state.track.transferRate;
+  if (rate === undefined || goal.deadlineMs === undefined) return false;
+  const speedBefore = Math.min(1, workInRound(state.guest) / Math.max(1, timeInRound(state.guest)));
+  const round = { ...start, ...FRESH, pagesLeft: dirty.value, speedBefore, roundsLeft: 1, openEnded: false };
+  const { timeMs, lastPages } = lowest(likely, round);
+  const copyMs = predictDowntime(exactly(pages(lastPages)), ratesAt(lastPages), rate, goal).value;
+  return timeLeftMs(state, goal) < Math.min(forecast.etaMs?.value ?? Number.POSITIVE_INFINITY, timeMs + copyMs);
 }
 
 /** Our own policy decides when the rounds end. */
@@ -108,9 +128,9 @@ export function atPolicy(state: WorkingSetState, query: PolicyQuery, view: Outlo
       const text = `${numbers.dirtyPages} dirty pages fit the target: stop and copy now (predicted ${numbers.predictedMs} ms)`;
       return { action: 'stop-and-copy', forecast, reason: because('fits', text, numbers) };
     }
-    if (goal.onMiss === 'proceed' && sees && isLikely(now, goal) && standsStill(state, view, goal)) {
+    if (relaxesTarget(goal) && sees && isLikely(now, goal) && standsStill(state, view, goal)) {
       const upperMs = Math.round(now.downtimeMs.high + now.stallMs);
-      const text = `${numbers.dirtyPages} dirty pages likely fit the target (predicted ${numbers.predictedMs} ms, at most ${upperMs}), and throttled rounds hardly shrink any more; --on-miss proceed: stop and copy now`;
+      const text = `${numbers.dirtyPages} dirty pages likely fit the target (predicted ${numbers.predictedMs} ms, at most ${upperMs}), and throttled rounds hardly shrink any more; ${whyItGoesOn(goal)}: stop and copy now`;
       return { action: 'stop-and-copy', forecast, reason: because('likely-fits', text, { ...numbers, upperMs }) };
     }
   } else if (!goal.capabilities.peek && course.rounds === 1 && course.fits && isShort(state, query, view)) {
@@ -118,13 +138,7 @@ export function atPolicy(state: WorkingSetState, query: PolicyQuery, view: Outlo
     const text = `this round leaves some ${numbers.dirtyPages} pages, which fit the target: it is the last`;
     return { action: 'stop-and-copy', forecast, reason: because('will-fit', text, numbers) };
   }
-  if (goal.prefer === 'speed' && isLate(state, goal)) {
-    return {
-      action: 'stop-and-copy',
-      forecast,
-      reason: because('deadline-first', 'the deadline has come and --prefer speed puts it first: stop and copy'),
-    };
-  }
+  if (relaxesTarget(goal) && isLastChance(state, view, goal)) return { action: 'stop-and-copy', forecast, reason: deadlineFirst(goal) };
   const written = state.track.bytesSent / (goal.domain.populatedPages * PAGE_BYTES);
   if (written > MEMORY_MULTIPLE) {
     const text = `${written.toFixed(1)} times the domain's memory was sent (at most ${MEMORY_MULTIPLE})`;
@@ -136,6 +150,11 @@ export function atPolicy(state: WorkingSetState, query: PolicyQuery, view: Outlo
   }
   return { action: 'hold', forecast, reason: because('go-on', `some ${course.rounds} more rounds are planned`, { rounds: course.rounds }) };
 }
+
+const deadlineFirst = (goal: Goal): Reason =>
+  because('deadline-first', `another round would end after the deadline; ${whyItGoesOn(goal)}: stop and copy now`, {
+    deadlineMs: goal.deadlineMs ?? 0,
+  });
 
 /** A last round may send so many times what fits … */
 const LAST_ROUND_FITS = 1.5;
@@ -163,9 +182,9 @@ function isShort({ track }: WorkingSetState, query: PolicyQuery, { start, likely
  */
 function end(goal: Goal, view: Outlook, code: string, text: string, numbers: Readonly<Record<string, number>>, asked = false): Decision {
   const { forecast } = view;
-  if (goal.onMiss === 'abort')
+  if (!relaxesTarget(goal))
     return { action: 'abort', forecast, reason: because(code, `${text}; --on-miss abort: the guest stays here`, numbers) };
-  const reason = because(code, `${text}; --on-miss proceed: it goes on as under stock Xen`, numbers);
+  const reason = because(code, `${text}; ${whyItGoesOn(goal)}: it goes on as under stock Xen`, numbers);
   return asked ? { action: 'stop-and-copy', forecast, reason } : { action: 'uncap', forecast, reason };
 }
 
@@ -179,6 +198,8 @@ export function impossible(state: WorkingSetState, view: Outlook, goal: Goal, ob
   const text = `even at the floor of ${numbers.floorPercent} % ${bestInWords(view, goal)}${help.text}`;
   const asked = observation.type === 'policy-query';
   const decision = end(goal, view, 'infeasible', text, { ...numbers, ...help.numbers }, asked);
+  if (asked && relaxesTarget(goal) && isLastChance(state, view, goal))
+    return { action: 'stop-and-copy', forecast: view.forecast, reason: deadlineFirst(goal) };
   const goesOn = asked && decision.action === 'stop-and-copy' && stockDecision(observation).action !== 'stop-and-copy';
   return goesOn ? { action: 'hold', forecast: view.forecast, reason: decision.reason } : decision;
 }

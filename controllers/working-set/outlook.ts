@@ -139,7 +139,8 @@ export function outlook(
   };
   const calmModel: PlanModel = { ...likely, ...calmFit, shape: calmShape, ...speeds(rateCalm, rateCalm) };
   const start = startOf(guest, track, goal, dirty.value);
-  const deadlineMs = goal.deadlineMs === undefined ? Number.POSITIVE_INFINITY : goal.deadlineMs - (track.atMs - track.startedAtMs);
+  const deadlineMs =
+    goal.deadlineMs === undefined ? Number.POSITIVE_INFINITY : goal.deadlineMs - goal.targetDowntimeMs - (track.atMs - track.startedAtMs);
   const carefulStart: PlanStart = {
     ...start,
     dirtyPages: dirty.high,

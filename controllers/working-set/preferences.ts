@@ -33,6 +33,14 @@ export const weightsOf = (goal: Goal, falling: boolean, plateau = 0): Weights =>
   change: CHANGE,
 });
 
+/** Whether a target out of reach is relaxed rather than the migration given up: an evacuation in a hurry does so, too, if it says until when. */
+export const relaxesTarget = (goal: Goal): boolean =>
+  goal.onMiss === 'proceed' || (goal.prefer === 'speed' && goal.deadlineMs !== undefined);
+
+/** Why, in the words of the command line. */
+export const whyItGoesOn = (goal: Goal): string =>
+  goal.onMiss === 'proceed' ? '--on-miss proceed' : '--prefer speed with a deadline relaxes the target last';
+
 /** `safety` never throttles below this share of what the domain may use. */
 const SAFE_SHARE = 0.5;
 

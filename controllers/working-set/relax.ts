@@ -1,5 +1,6 @@
 import { because, type Decision, type Goal, ms, type Observation } from '../../src/core/index.ts';
 import type { Outlook } from './outlook.ts';
+import { relaxesTarget, whyItGoesOn } from './preferences.ts';
 import type { WorkingSetState } from './state.ts';
 
 /** So much above the upper bound of the best that can be reached: what lies between is noise. */
@@ -26,7 +27,7 @@ export const aimOf = (relaxedMs: number | undefined, goal: Goal): Goal =>
  * reached is aimed at instead. Undefined where that would be hardly better than stock.
  */
 export function relax(state: WorkingSetState, view: Outlook, goal: Goal): [WorkingSetState, Decision] | undefined {
-  if (goal.onMiss !== 'proceed' || goal.maxDirtyPages !== undefined) return undefined;
+  if (!relaxesTarget(goal) || goal.maxDirtyPages !== undefined) return undefined;
   const { bestMs, forecast } = view;
   const freeMs = view.freeMs();
   const likelyMeets = bestMs.value <= goal.targetDowntimeMs && freeMs.value > goal.targetDowntimeMs;
@@ -38,7 +39,7 @@ export function relax(state: WorkingSetState, view: Outlook, goal: Goal): [Worki
     freeMs: Math.round(freeMs.value),
     aimMs: Math.round(relaxedMs),
   };
-  const text = `even at the floor ${bestInWords(view, goal)}; --on-miss proceed: aims at ${numbers.aimMs} ms (without throttling it would be ${numbers.freeMs} ms)`;
+  const text = `even at the floor ${bestInWords(view, goal)}; ${whyItGoesOn(goal)}: aims at ${numbers.aimMs} ms (without throttling it would be ${numbers.freeMs} ms)`;
   return [
     { ...state, relaxedMs, hopelessCount: 0 },
     { action: 'hold', forecast, reason: because('relaxed', text, numbers) },

@@ -16,7 +16,7 @@ export * from './plan.ts';
 export * from './probe.ts';
 export * from './record.ts';
 export * from './rehearsal.ts';
-export { luckMs, type PlanModel, type PlanStart } from './round-ahead.ts';
+export { FRESH, luckMs, type PlanModel, type PlanStart } from './round-ahead.ts';
 export * from './run-first.ts';
 export * from './stall.ts';
 export * from './standing.ts';

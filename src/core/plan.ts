@@ -103,6 +103,10 @@ const ENGAGE_MS = 20;
 /** More than any course can lose or take. */
 const MISS_COST = 1e9;
 
+/** More than any lost work, and the more the later: who is late in any case goes the shortest way. */
+const LATE_COST = 1e7;
+const LATE_MS = 100_000;
+
 /** Speeds this close are the same. */
 const SAME_SPEED = 0.12;
 
@@ -126,7 +130,7 @@ export function cheapest(
     if (!safe.fits && bestCost < MISS_COST) continue;
     const cheaper = Math.min(1, weights.change);
     const course = follow(likely, start, fallAt, (lostMs, timeMs) => cheaper * (lostMs + weights.time * timeMs) >= bestCost);
-    const late = course.timeMs > deadlineMs ? 1e7 : 0;
+    const late = course.timeMs > deadlineMs ? LATE_COST * (1 + (course.timeMs - deadlineMs) / LATE_MS) : 0;
     const close =
       fallAt >= 0 && weights.release > 1 && safe.speed >= 1 && safe.rounds > 1 && safe.lastPages > RELEASE_SHARE * cautious.fitPages;
     const misses = safe.fits && !close ? 0 : MISS_COST * (1 + safe.lastPages);
