@@ -188,6 +188,9 @@ function end(goal: Goal, view: Outlook, code: string, text: string, numbers: Rea
   return asked ? { action: 'stop-and-copy', forecast, reason } : { action: 'uncap', forecast, reason };
 }
 
+/** Small steps down take rounds, and are a choice. */
+const howItFalls = ({ profile }: Goal): string => (profile === 'gradual' ? `, reached by --profile ${profile},` : '');
+
 /**
  * The proof that nothing from here on meets the target, and what would have. Under proceed our own policy then goes on as stock's would: a
  * guest that calms its dirty set down by itself is not to be stopped with all of it.
@@ -195,7 +198,7 @@ function end(goal: Goal, view: Outlook, code: string, text: string, numbers: Rea
 export function impossible(state: WorkingSetState, view: Outlook, goal: Goal, observation: Observation): Decision {
   const numbers = { bestMs: Math.round(view.bestMs.value), targetMs: goal.targetDowntimeMs, floorPercent: floorPercent(goal) };
   const help = remedies(state.track, view, goal);
-  const text = `even at the floor of ${numbers.floorPercent} % ${bestInWords(view, goal)}${help.text}`;
+  const text = `even at ${goal.prefer === 'safety' ? "--prefer safety's" : 'the'} floor of ${numbers.floorPercent} %${howItFalls(goal)} ${bestInWords(view, goal)}${help.text}`;
   const asked = observation.type === 'policy-query';
   const decision = end(goal, view, 'infeasible', text, { ...numbers, ...help.numbers }, asked);
   if (asked && relaxesTarget(goal) && isLastChance(state, view, goal))

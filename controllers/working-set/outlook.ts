@@ -30,7 +30,7 @@ import { cautionBy, doubtOf, fearOf, saturating } from './fear.ts';
 import { dirtyRange, fitting, fullRates, ratesWhereItFits } from './fits.ts';
 import { demandOf, type GuestView, onTimeMs, speedIn, timeInRound, workInRound } from './guest.ts';
 import { type Calm, calmOf } from './patience.ts';
-import { floorPercent, ROUNDS_OPEN, slewOf, weightsOf } from './preferences.ts';
+import { floorPercent, ROUNDS_OPEN, slewOf, waitsForCalm, weightsOf } from './preferences.ts';
 
 /** Nobody knows at first whether this is how the guest is or a phase of it: before the second round is nearly over it may calm down to this share. */
 const MAY_CALM_EARLY = 0.3;
@@ -155,7 +155,7 @@ export function outlook(
   const calmer = left > CALMS_ROUNDS && MAY_CALM * Math.min(bestCase.lastPages, untouched.lastPages) <= hopeful.fitPages;
   const hope = goal.prefer === 'safety' ? best.fits || free(likely, start).fits : bestCase.fits || untouched.fits || calmer;
   const feasible = hope || late;
-  const calm = course.lostMs > 0 ? calmOf(likely, calmModel, start, goal) : undefined;
+  const calm = course.lostMs > 0 && waitsForCalm(goal) ? calmOf(likely, calmModel, start, goal) : undefined;
   const downtimeAfter = (count: number): Estimate<Ms> => downtimeOf(count, ratesAt(count), rate, goal);
   const bestMs = downtimeAfter(best.lastPages);
   return {

@@ -10,7 +10,7 @@ import {
 } from '../../src/core/index.ts';
 import { ratesWhereItFits } from './fits.ts';
 import type { Outlook } from './outlook.ts';
-import { floorPercent, ROUNDS_OPEN } from './preferences.ts';
+import { floorPercent, ROUNDS_OPEN, slewOf } from './preferences.ts';
 import { reachableMs } from './relax.ts';
 
 /** What would have made the target reachable, in words and numbers; empty when nothing alone would. */
@@ -33,7 +33,9 @@ export function remedies(track: Track, view: Outlook, goal: Goal): Remedies {
     numbers['needBytesPerSecond'] = Math.round(track.transferRate.value * factor);
     parts.push(`${Math.round((numbers['needBytesPerSecond'] * 8) / 1e6)} Mbit/s of bandwidth`);
   }
-  const deeper = smallest(1, 50, (f) => fits({ ...likely, floorSpeed: likely.floorSpeed / f }));
+  const eased = easier(view, goal, fits);
+  if (eased !== undefined) parts.push(eased);
+  const deeper = goal.prefer === 'safety' ? undefined : smallest(1, 50, (f) => fits({ ...likely, floorSpeed: likely.floorSpeed / f }));
   if (deeper !== undefined && goal.capabilities.scheduler === 'credit') {
     const floor = floorPercent(goal);
     const lower = Math.max(1, Math.floor(floor / deeper));
@@ -52,6 +54,18 @@ export function remedies(track: Track, view: Outlook, goal: Goal): Remedies {
     parts.push(`a target of ${numbers['needTargetMs']} ms`);
   }
   return { text: parts.length === 0 ? '' : `; enough would be ${parts.join(', or ')}`, numbers };
+}
+
+/** A profile that falls faster, or a preference that may go as deep as the floor, where that alone is in the way. */
+function easier({ likely }: Outlook, goal: Goal, fits: (model: PlanModel) => boolean): string | undefined {
+  const profile = (['progressive', 'steep'] as const).find((p) => {
+    const slew = slewOf({ ...goal, profile: p });
+    return slew < likely.slew && fits({ ...likely, slew });
+  });
+  if (profile !== undefined) return `--profile ${profile}`;
+  if (goal.prefer !== 'safety') return undefined;
+  const floorSpeed = (likely.floorSpeed * floorPercent({ ...goal, prefer: 'downtime' })) / floorPercent(goal);
+  return fits({ ...likely, floorSpeed }) ? '--prefer downtime' : undefined;
 }
 
 /** The likely model on a link `factor` times as fast, which also sends more within the target. */

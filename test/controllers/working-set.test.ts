@@ -14,7 +14,7 @@ import {
   observe,
   pages,
 } from '../../src/core/index.ts';
-import { type SimResult, simulate } from '../../src/sim/run.ts';
+import { type SimResult, simulate, suggestedOptions } from '../../src/sim/run.ts';
 import type { ScenarioInput } from '../../src/sim/scenario.ts';
 import { loadScenario, type NamedScenario, scenarioOf } from '../../src/sim/scenario-files.ts';
 
@@ -96,6 +96,17 @@ describe('working-set', () => {
     expect(verdict?.decision.forecast?.bestDowntimeMs).toBeGreaterThan(200);
     expect(Math.max(...steps.map(({ observation }) => ('round' in observation ? observation.round : 0)))).toBeLessThanOrEqual(1);
     expect(truth.lostGuestSeconds).toBe(0);
+  });
+
+  it.each([
+    [{ profile: 'gradual' }, '--profile steep', 'gradual'],
+    [{ profile: 'progressive', prefer: 'safety' }, '--prefer downtime', "--prefer safety's floor"],
+  ] as const)('names what the user chose where that is in the way: %o', (choice, remedy, blamed) => {
+    const { steps } = run(loadScenario('busy-database'), { targetDowntimeMs: ms(200), ...choice });
+    const verdict = steps.find(({ decision }) => decision.action === 'abort')?.decision.reason.text;
+    expect(verdict).toContain(remedy);
+    expect(verdict).toContain(blamed);
+    if ('prefer' in choice) expect(verdict).not.toContain('timeslice');
   });
 
   it('names the bandwidth that would be enough', () => {
@@ -207,6 +218,16 @@ describe('working-set', () => {
     expect(stays.truth.result).toBe('stayed');
     expect(stays.truth.totalSeconds).toBeLessThan(14);
   });
+
+  it.each(['slow-actuator', 'stale-counts', 'wide-area', 'video-encoder'])(
+    'sends no more than any other preference for --prefer network (%s)',
+    (name) => {
+      const scenario = loadScenario(name);
+      const bytesOf = (prefer: 'downtime' | 'network' | 'speed') =>
+        run(scenario, { ...suggestedOptions(scenario), profile: 'progressive', prefer }).truth.bytesSent;
+      expect(bytesOf('network')).toBeLessThanOrEqual(Math.min(bytesOf('downtime'), bytesOf('speed')));
+    },
+  );
 
   it('prefers fewer bytes when asked to', () => {
     const slow = busy({ classes: [{ name: 'heap', pages: 700_000, writesPerSecond: 400_000 }] });
