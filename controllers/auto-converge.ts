@@ -1,4 +1,4 @@
-import { because, type Controller, currentRound, type Goal, PAGE_BYTES } from '../src/core/index.ts';
+import { because, type Controller, type ControllerOption, currentRound, type Goal, PAGE_BYTES } from '../src/core/index.ts';
 import { type BaselineState, baseline, option, switchOver, type View, type Wish, wait } from './baseline.ts';
 
 /*
@@ -17,9 +17,16 @@ import { type BaselineState, baseline, option, switchOver, type View, type Wish,
  * QEMU makes all vCPUs sleep p % of the time; here that is a speed of 1 − p/100 of the domain's demand, as a cap. QEMU has no floor; ours,
  * which keeps the stall below the target, is put under it as under every controller: without it p = 99 % is a stall of three seconds.
  * Switch-over when what is left fits bandwidth × downtime limit; nothing ends it otherwise.
- *
- * periodic  0   1: the check of QEMU 9.2, every 5 s inside rounds other than the first; it needs a peek
  */
+
+const PERIODIC: ControllerOption = {
+  name: 'periodic',
+  summary: '1: also check every 5 s inside rounds after the first, as QEMU 9.2 does; it needs a peek',
+  byDefault: 0,
+  min: 0,
+  max: 1,
+  whole: true,
+};
 
 const PERIOD_MS_MIN = 1000;
 const TRIGGER_SHARE = 0.5;
@@ -47,6 +54,7 @@ const ratchet = (name: string, summary: string, tailslow: boolean): Controller<B
   baseline<ConvergeState>({
     name,
     summary,
+    options: [PERIODIC],
     initial: () => INITIAL,
     want(own, view) {
       const fits = switchOver(view);
@@ -65,7 +73,7 @@ const ratchet = (name: string, summary: string, tailslow: boolean): Controller<B
   });
 
 function periodicLook(own: ConvergeState, { observation, track }: View, goal: Goal): number | undefined {
-  if (option(goal, 'periodic', 0, 0, 1) === 0 || observation.type !== 'sample' || observation.round === 0) return undefined;
+  if (option(goal, PERIODIC) === 0 || observation.type !== 'sample' || observation.round === 0) return undefined;
   return observation.atMs - own.syncedMs >= SYNC_MS ? currentRound(track)?.pagesDirtied : undefined;
 }
 
@@ -99,11 +107,7 @@ function stepped(before: number, sent: number, dirtied: number, tailslow: boolea
 
 export const autoConverge = ratchet(
   'auto-converge',
-  "QEMU's ratchet: 20 %, then 10 % more each time dirtying outpaces sending twice; option periodic",
+  "QEMU's ratchet: 20 %, then 10 % more each time dirtying outpaces sending twice",
   false,
 );
-export const tailslow = ratchet(
-  'tailslow',
-  "QEMU's ratchet with smaller steps near convergence (cpu-throttle-tailslow); option periodic",
-  true,
-);
+export const tailslow = ratchet('tailslow', "QEMU's ratchet with smaller steps near convergence (cpu-throttle-tailslow)", true);

@@ -1,7 +1,9 @@
 import {
   because,
   type Controller,
+  type ControllerOption,
   capped,
+  checkControllerOption,
   currentRound,
   type Decision,
   forecastNow,
@@ -12,7 +14,6 @@ import {
   observe,
   type Reason,
   type Track,
-  XthrottleError,
 } from '../src/core/index.ts';
 import { type Demand, demandPercent, learnDemand } from './demand.ts';
 
@@ -44,6 +45,7 @@ export interface View {
 export interface Rule<Own> {
   readonly name: string;
   readonly summary: string;
+  readonly options?: readonly ControllerOption[];
   initial(goal: Goal): Own;
   want(own: Own, view: View): Wish<Own>;
 }
@@ -57,6 +59,7 @@ export function baseline<Own>(rule: Rule<Own>): Controller<BaselineState<Own>> {
   return {
     name: rule.name,
     summary: rule.summary,
+    options: rule.options ?? [],
     initial: (goal) => ({ track: initialTrack(goal), demand: {}, speed: 1, own: rule.initial(goal) }),
     decide(before, observation, goal) {
       const demand = learnDemand(before.demand, observation, before.track.cap, goal);
@@ -124,11 +127,9 @@ export function streamRate(track: Track): number | undefined {
   return rate > 0 ? rate : undefined;
 }
 
-/** An option of the controller, or its default. Throws XthrottleError('usage') when it is out of range. */
-export function option(goal: Goal, name: string, fallback: number, min: number, max: number): number {
-  const value = goal.options[name] ?? fallback;
-  if (value >= min && value <= max) return value;
-  throw new XthrottleError('usage', `the controller option ${name} must be between ${min} and ${max}, got ${value}`, {
-    hint: `leave it out for ${fallback}`,
-  });
+/** What the goal says of a declared option, or its default. Throws XthrottleError('usage') for a value that it does not take. */
+export function option(goal: Goal, declared: ControllerOption): number {
+  const value = goal.options[declared.name] ?? declared.byDefault;
+  checkControllerOption(declared, value);
+  return value;
 }

@@ -1,4 +1,4 @@
-import { because, bytesPerSecond, pageRate, pagesThatFit } from '../src/core/index.ts';
+import { because, bytesPerSecond, type ControllerOption, pageRate, pagesThatFit } from '../src/core/index.ts';
 import { baseline, option, roundsLeft, streamRate, switchOver, wait } from './baseline.ts';
 import { lastFinished } from './dirty-rate.ts';
 
@@ -13,10 +13,25 @@ import { lastFinished } from './dirty-rate.ts';
  *   ρ = (R_target / R_n)^(1/rounds left),   f = clamp(ρ·B / D₁, f_min, 1)
  *
  * D₁ is taken when it engages and kept: the model has no phases. f_min is the floor.
- *
- * roundsAhead    5   rounds to plan over where there is no limit: as many as stock Xen has in all
- * stallPercent  95   R has stopped shrinking when it is above so much of the round before
  */
+
+/** As many as stock Xen has in all. */
+const ROUNDS_AHEAD: ControllerOption = {
+  name: 'roundsAhead',
+  summary: 'rounds to plan over where there is no limit',
+  byDefault: 5,
+  min: 1,
+  max: 1000,
+  whole: true,
+};
+const STALL_PERCENT: ControllerOption = {
+  name: 'stallPercent',
+  summary: 'rounds have stopped shrinking when one is above so much of the one before',
+  byDefault: 95,
+  min: 1,
+  max: 100,
+  whole: false,
+};
 
 interface JinState {
   /** D₁, pages per second; set once engaged. */
@@ -26,7 +41,8 @@ interface JinState {
 
 export const jin = baseline<JinState>({
   name: 'jin',
-  summary: 'CPU share by the dirty rate that the target allows, once rounds stop shrinking (Jin et al. 2011); option roundsAhead',
+  summary: 'CPU share by the dirty rate that the target allows, once rounds stop shrinking (Jin et al. 2011)',
+  options: [ROUNDS_AHEAD, STALL_PERCENT],
   initial: () => ({}),
   want(own, view) {
     const fits = switchOver(view);
@@ -36,11 +52,11 @@ export const jin = baseline<JinState>({
     const rate = streamRate(track);
     if (observation.type !== 'round-start' || last === undefined || rate === undefined) return wait(own);
     const sending = Math.min(observation.pagesToSend, goal.domain.populatedPages);
-    const stalled = sending >= (option(goal, 'stallPercent', 95, 1, 100) / 100) * last.pagesToSend;
+    const stalled = sending >= (option(goal, STALL_PERCENT) / 100) * last.pagesToSend;
     if (own.fullRate === undefined && !stalled) return { own, reason: because('shrinking', `${sending} pages after ${last.pagesToSend}`) };
     const fullRate = own.fullRate ?? last.dirtyRate;
     const engagedRound = own.engagedRound ?? observation.round;
-    const ahead = option(goal, 'roundsAhead', 5, 1, 1000);
+    const ahead = option(goal, ROUNDS_AHEAD);
     const left = roundsLeft(view) ?? Math.max(0, ahead - (observation.round - engagedRound) - 1);
     const fit = Math.max(1, pagesThatFit(goal.targetDowntimeMs, fullRate, bytesPerSecond(rate), goal));
     const ratio = (fit / Math.max(1, sending)) ** (1 / (left + 1));

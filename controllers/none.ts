@@ -14,6 +14,7 @@ import { type Controller, stockDecision } from '../src/core/index.ts';
 export const none: Controller<null> = {
   name: 'none',
   summary: 'stock Xen: no throttle, five rounds, then suspended with whatever is left',
+  options: [],
   initial: () => null,
   decide: (state, observation) => [state, stockDecision(observation)],
 };

@@ -1,4 +1,4 @@
-import { because, bytesPerSecond, currentRound, pageRate, pagesThatFit } from '../src/core/index.ts';
+import { because, bytesPerSecond, type ControllerOption, currentRound, pageRate, pagesThatFit } from '../src/core/index.ts';
 import { baseline, option, roundsLeft, streamRate, switchOver, wait } from './baseline.ts';
 import { lastFinished } from './dirty-rate.ts';
 
@@ -12,13 +12,22 @@ import { lastFinished } from './dirty-rate.ts';
  *
  * At each round's start. r is the last round's dirty rate over the speed it was dirtied at, so the cap goes back up by itself when the
  * guest calms down. The dirty curve is taken for a straight line, which overstates short rounds' shrinking and understates long ones'.
- *
- * shrink  50   percent; the least that a round must shrink where rounds are unlimited: half leaves a sum of rounds of twice the first
  */
+
+/** Half: then all rounds together are twice the first. */
+const SHRINK: ControllerOption = {
+  name: 'shrink',
+  summary: 'percent of a round that the next may be at most',
+  byDefault: 50,
+  min: 1,
+  max: 100,
+  whole: false,
+};
 
 export const proportional = baseline<null>({
   name: 'proportional',
-  summary: 'speed from dirty rate against transfer rate, so that the dirty set reaches the target in the rounds left; option shrink',
+  summary: 'speed from dirty rate against transfer rate, so that the dirty set reaches the target in the rounds left',
+  options: [SHRINK],
   initial: () => null,
   want(own, view) {
     const fits = switchOver(view);
@@ -31,7 +40,7 @@ export const proportional = baseline<null>({
     const fullRate = last.dirtyRate / Math.max(view.speed, 0.01);
     const sendable = pageRate(bytesPerSecond(rate));
     const fit = pagesThatFit(goal.targetDowntimeMs, fullRate, bytesPerSecond(rate), goal);
-    const shrink = option(goal, 'shrink', 50, 1, 100) / 100;
+    const shrink = option(goal, SHRINK) / 100;
     const left = roundsLeft(view);
     const needed = left === undefined ? shrink : (Math.max(1, fit) / Math.max(1, now.pagesToSend)) ** (1 / (left + 1));
     const ratio = Math.min(shrink, needed);

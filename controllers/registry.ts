@@ -54,7 +54,18 @@ export function asController(value: unknown): Controller {
   for (const method of ['initial', 'decide']) {
     if (typeof candidate[method] !== 'function') throw bad(`expected "${method}" to be a function, got ${show(candidate[method])}`);
   }
+  if (candidate['options'] !== undefined && !(Array.isArray(candidate['options']) && candidate['options'].every(isOption)))
+    throw bad(`expected "options" to be a list of { name, summary, byDefault, min, max, whole }, got ${show(candidate['options'])}`);
   return value as Controller;
+}
+
+function isOption(value: unknown): boolean {
+  const { name, summary, byDefault, min, max, whole } = (value ?? {}) as Record<string, unknown>;
+  return (
+    [name, summary].every((text) => typeof text === 'string') &&
+    [byDefault, min, max].every((number) => typeof number === 'number') &&
+    typeof whole === 'boolean'
+  );
 }
 
 const show = (value: unknown): string => (value === undefined ? 'nothing' : (JSON.stringify(value) ?? typeof value));

@@ -1,4 +1,4 @@
-import { because } from '../src/core/index.ts';
+import { because, type ControllerOption } from '../src/core/index.ts';
 import { baseline, option, switchOver, wait } from './baseline.ts';
 
 /*
@@ -11,9 +11,17 @@ import { baseline, option, switchOver, wait } from './baseline.ts';
  *   allowed of 500 ms    100   150   200   300   400   500    then abort
  *
  * No throttle. It needs the pre-copy policy: with stock's five rounds only the gate is left of it.
- *
- * suspendIfNeeded  0   1: "suspend workload if needed": instead of the abort, ten times the target is allowed (oVirt: 5000 ms)
  */
+
+/** oVirt's "suspend workload if needed" allows 5000 ms. */
+const SUSPEND_IF_NEEDED: ControllerOption = {
+  name: 'suspendIfNeeded',
+  summary: '1: instead of the abort, ten times the target is allowed',
+  byDefault: 0,
+  min: 0,
+  max: 1,
+  whole: true,
+};
 
 /** Rounds sent, and the share of the target that is allowed from then on. */
 const SCHEDULE: readonly (readonly [rounds: number, share: number])[] = [
@@ -33,7 +41,8 @@ export const allowedShare = (rounds: number): number => SCHEDULE.findLast(([from
 
 export const vdsm = baseline<null>({
   name: 'vdsm',
-  summary: "oVirt's schedule: no throttle, the allowed downtime rises with the rounds, then abort; option suspendIfNeeded",
+  summary: "oVirt's schedule: no throttle, the allowed downtime rises with the rounds, then abort",
+  options: [SUSPEND_IF_NEEDED],
   initial: () => null,
   want(own, view) {
     const { observation, goal } = view;
@@ -41,7 +50,7 @@ export const vdsm = baseline<null>({
     const rounds = observation.round + 1;
     const target = goal.targetDowntimeMs;
     const over = rounds >= ROUNDS_MAX;
-    const allowed = target * (over && option(goal, 'suspendIfNeeded', 0, 0, 1) === 1 ? SUSPEND_SHARE : allowedShare(rounds));
+    const allowed = target * (over && option(goal, SUSPEND_IF_NEEDED) === 1 ? SUSPEND_SHARE : allowedShare(rounds));
     const fits = switchOver(view, allowed);
     if (fits !== undefined) return { own, reason: fits, end: 'stop-and-copy' };
     const numbers = { rounds, allowedMs: Math.round(allowed) };

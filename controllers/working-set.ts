@@ -44,6 +44,7 @@ import { settled, steer } from './working-set/steering.ts';
 export const workingSet: Controller<WorkingSetState> = {
   name: 'working-set',
   summary: "learns the guest's dirty curve and throttles as late, as short and as little as the target allows",
+  options: [],
 
   initial: (goal) => ({
     track: initialTrack(goal),

@@ -6,7 +6,7 @@ import { drawHost, HOST_DISTRIBUTION } from '../sim/evacuation-draw.ts';
 import { showBytesRate, showSeconds } from '../view/human.ts';
 import type { EvacuateArguments } from './evacuate.ts';
 import { evacuationGoal } from './evacuation-goal.ts';
-import { loadController } from './load-controller.ts';
+import { controllerOf } from './load-controller.ts';
 import { parseWhole } from './quantities.ts';
 
 const GUESTS_MAX = 100;
@@ -19,7 +19,7 @@ const TARGET = { targetDowntimeMs: ms(300) } as const;
 export async function evacuateSimulated(argv: EvacuateArguments, count: string): Promise<number> {
   const guests = parseWhole('--simulate', count, 1, GUESTS_MAX);
   const seed = parseWhole('--seed', argv.seed, 0, 2 ** 31 - 1);
-  const controller = await loadController(argv.controller);
+  const controller = await controllerOf(argv);
   const host = drawHost(seed, guests);
   const { goal, evacuation: asked } = evacuationGoal(argv, TARGET);
   const evacuation = { link: host.link, ...asked };

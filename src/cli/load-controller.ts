@@ -1,7 +1,8 @@
 import { pathToFileURL } from 'node:url';
 import { asController, controllerByName } from '../../controllers/registry.ts';
-import type { Controller } from '../core/controller.ts';
+import { type Controller, checkControllerOptions } from '../core/controller.ts';
 import { messageOf, XthrottleError } from '../core/errors.ts';
+import { type GoalArguments, goalOptionsOf } from './options.ts';
 
 /** A path is explicit: it begins with `/`, `./` or `../`. A name never loads a file. */
 const isPath = (text: string): boolean => /^\.{0,2}\//.test(text);
@@ -22,4 +23,20 @@ export async function loadController(nameOrPath: string): Promise<Controller> {
     });
   }
   return asController(module.default);
+}
+
+/** The controllers of one command, and its `--controller-option`s fit them. Throws XthrottleError('usage'). */
+export async function loadControllers(
+  names: readonly string[],
+  options: Readonly<Record<string, number>> = {},
+): Promise<readonly Controller[]> {
+  const controllers = await Promise.all(names.map(loadController));
+  checkControllerOptions(options, controllers);
+  return controllers;
+}
+
+/** The one controller of a command that controls something. Throws XthrottleError('usage'). */
+export async function controllerOf(argv: GoalArguments): Promise<Controller> {
+  const [controller] = await loadControllers([argv.controller], goalOptionsOf(argv).options);
+  return controller as Controller;
 }

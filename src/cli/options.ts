@@ -1,5 +1,5 @@
 import type { Argv, Options } from 'yargs';
-import { DEFAULT_CONTROLLER } from '../../controllers/registry.ts';
+import { controllers, DEFAULT_CONTROLLER } from '../../controllers/registry.ts';
 import type { OnMiss, Preference, Profile } from '../core/goal.ts';
 import type { GoalOptions } from '../core/options.ts';
 import { type Ms, ms, pages } from '../core/units.ts';
@@ -8,6 +8,10 @@ import { parseDuration, parsePairs, parseWhole } from './quantities.ts';
 const TARGET = 'Target and bounds:';
 const CONTROL = 'Control:';
 const OUTPUT = 'Output:';
+
+const takenBy = controllers
+  .flatMap(({ name, options = [] }) => (options.length === 0 ? [] : [`${name}: ${options.map((option) => option.name).join(', ')}`]))
+  .join('; ');
 
 const goalOptionSpecs = {
   'target-downtime': {
@@ -57,7 +61,7 @@ const goalOptionSpecs = {
     requiresArg: true,
     default: [],
     group: CONTROL,
-    describe: 'name=number, for the controller; may be repeated',
+    describe: `name=number, for the controller; may be repeated (${takenBy})`,
   },
   profile: {
     choices: ['progressive', 'steep', 'gradual'],

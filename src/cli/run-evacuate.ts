@@ -29,7 +29,7 @@ import { evacuationCode, evacuationRecord } from './evacuation-end.ts';
 import { evacuationGoal } from './evacuation-goal.ts';
 import { type EvacuationStore, evacuationStore } from './evacuation-store.ts';
 import { balloonOf, tsliceOf } from './host-options.ts';
-import { loadController } from './load-controller.ts';
+import { controllerOf } from './load-controller.ts';
 import { type Migrator, migrateOne } from './migrate-one.ts';
 import { type Output, openOutput } from './output.ts';
 import { parseDuration } from './quantities.ts';
@@ -46,7 +46,7 @@ export async function evacuate(argv: EvacuateArguments): Promise<number> {
     });
   const { goal, evacuation: asked } = evacuationGoal(argv);
   const [tsliceMs, request, lookMs] = [tsliceOf(argv), balloonOf(argv), lookOf(argv.probe)];
-  const controller = await loadController(argv.controller);
+  const controller = await controllerOf(argv);
   const telemetry = await openTelemetry(argv);
   const output = openOutput({ json: argv.json, live: argv.live !== false, quiet: argv.quiet, many: true, also: telemetry.sinks });
   const signals = listenForSignals((text) => output.say(text, 'warning'));

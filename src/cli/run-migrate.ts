@@ -11,7 +11,7 @@ import { assertTslice } from '../xen/tslice.ts';
 import { openXenHost, type XenHost } from '../xen/xen-host.ts';
 import { followJob } from './follow-job.ts';
 import { balloonOf, suspendTimeoutOf, tsliceOf } from './host-options.ts';
-import { loadController } from './load-controller.ts';
+import { controllerOf } from './load-controller.ts';
 import type { MigrateArguments } from './migrate.ts';
 import { goalOptionsOf } from './options.ts';
 import { type Output, openOutput } from './output.ts';
@@ -26,7 +26,7 @@ export async function migrate(argv: MigrateArguments): Promise<number> {
   const tsliceMs = tsliceOf(argv);
   const suspendTimeoutMs = suspendTimeoutOf(argv);
   const request = balloonOf(argv);
-  const controller = await loadController(argv.controller);
+  const controller = await controllerOf(argv);
   const telemetry = await openTelemetry(argv);
   const output = openOutput({ ...argv, many: false, also: telemetry.sinks });
   const signals = listenForSignals((text) => output.say(text, 'warning'));

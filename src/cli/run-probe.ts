@@ -10,7 +10,7 @@ import { suggestedOptions } from '../sim/run.ts';
 import { loadScenario } from '../sim/scenario-files.ts';
 import { simulateProbe } from '../sim/sim-probe.ts';
 import { probeLines } from '../view/probe.ts';
-import { loadController } from './load-controller.ts';
+import { controllerOf } from './load-controller.ts';
 import { goalOptionsOf } from './options.ts';
 import type { ProbeArguments } from './probe.ts';
 import { parseBandwidth, parseDuration, parseWhole } from './quantities.ts';
@@ -48,7 +48,7 @@ export async function probe(argv: ProbeArguments): Promise<number> {
       hint: 'xthrottle probe DOMAIN, or xthrottle probe --scenario busy-database',
     });
   }
-  const controller = await loadController(argv.controller);
+  const controller = await controllerOf(argv);
   const watched = argv.scenario === undefined ? await watchDomain(argv, durationMs) : watchScenario(argv, argv.scenario, durationMs);
   const findings = findingsOf(watched.looks);
   if (findings === undefined) {

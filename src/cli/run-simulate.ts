@@ -1,4 +1,5 @@
 import { firstValueFrom } from 'rxjs';
+import type { Controller } from '../core/controller.ts';
 import { EXIT_CODES, XthrottleError } from '../core/errors.ts';
 import { goalFor } from '../core/options.ts';
 import type { MigrationRecord, RecordSink, SummaryRecord } from '../core/record.ts';
@@ -12,7 +13,7 @@ import type { SimMigration } from '../sim/sim-migration.ts';
 import { compare } from '../view/compare.ts';
 import { fanOut } from '../view/json.ts';
 import { exitCodeOf } from './exit-code.ts';
-import { loadController } from './load-controller.ts';
+import { loadControllers } from './load-controller.ts';
 import { goalOptionsOf } from './options.ts';
 import { type Output, openOutput } from './output.ts';
 import { parseWhole } from './quantities.ts';
@@ -32,6 +33,9 @@ interface Simulated {
   readonly argv: SimulateArguments;
   readonly scenarios: readonly NamedScenario[];
   readonly seed: number;
+  readonly controller: Controller;
+  /** `--compare`. */
+  readonly other: Controller | undefined;
   readonly output: Output;
   readonly signals: Signals;
   readonly telemetry: Telemetry;
@@ -40,15 +44,16 @@ interface Simulated {
 async function simulateMigrations(argv: SimulateArguments): Promise<number> {
   const scenarios = scenariosOf(argv);
   const seed = argv.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : parseWhole('--seed', argv.seed, 0, 2 ** 31 - 1);
+  const names = [argv.controller, ...(argv.compare === undefined ? [] : [argv.compare])];
+  const [controller, other] = (await loadControllers(names, goalOptionsOf(argv).options)) as [Controller, Controller?];
   const telemetry = await openTelemetry(argv);
   const output = openOutput({ ...argv, many: scenarios.length > 1, also: telemetry.sinks });
   const signals = listenForSignals((text) => output.say(text, 'warning'));
-  const all: Simulated = { argv, scenarios, seed, output, signals, telemetry };
+  const all: Simulated = { argv, scenarios, seed, controller, other, output, signals, telemetry };
   try {
     await telemetry.start(output, 'refuse');
     if (argv.seed === undefined) output.say(`seed ${seed}`);
-    const summaries =
-      argv.compare === undefined ? await run(argv.controller, output.sink, all, telemetry) : await sideBySide(argv.compare, all);
+    const summaries = other === undefined ? await run(controller, output.sink, all, telemetry) : await sideBySide(other, all);
     const code = Math.max(...summaries.map((summary) => exitCodeOf(summary, signals.exitName())));
     for (const { domain } of summaries) await telemetry.leaveBehind(domain, output);
     if (argv.stay && signals.exitName() === undefined) {
@@ -80,25 +85,24 @@ function scenariosOf(argv: SimulateArguments): readonly NamedScenario[] {
 }
 
 /** The same migration under another controller first, then ours; both as one table. */
-async function sideBySide(otherName: string, all: Simulated): Promise<readonly SummaryRecord[]> {
-  const { argv, output, telemetry } = all;
-  const other = collecting();
+async function sideBySide(other: Controller, all: Simulated): Promise<readonly SummaryRecord[]> {
+  const { argv, controller, output, telemetry } = all;
+  const theirs = collecting();
   const ours = collecting(argv.quiet ? fanOut(telemetry.sinks) : output.sink);
-  await run(otherName, other.sink, all);
-  const summaries = await run(argv.controller, ours.sink, all, telemetry);
+  await run(other, theirs.sink, all);
+  const summaries = await run(controller, ours.sink, all, telemetry);
   await output.close();
   const columns = [
-    { title: otherName === 'none' ? 'stock Xen' : otherName, records: other.records },
-    { title: otherName === 'none' ? `xthrottle (${argv.controller})` : argv.controller, records: ours.records },
+    { title: other.name === 'none' ? 'stock Xen' : other.name, records: theirs.records },
+    { title: other.name === 'none' ? `xthrottle (${controller.name})` : controller.name, records: ours.records },
   ];
   process.stdout.write(`${compare(columns).join('\n')}\n`);
   return summaries;
 }
 
 /** All scenarios at the same time under one controller. */
-async function run(name: string, sink: RecordSink, all: Simulated, telemetry?: Telemetry): Promise<readonly SummaryRecord[]> {
+async function run(controller: Controller, sink: RecordSink, all: Simulated, telemetry?: Telemetry): Promise<readonly SummaryRecord[]> {
   const { argv, seed, signals } = all;
-  const controller = await loadController(name);
   const wanted = all.scenarios.map((scenario) => ({ scenario, goal: goalOptionsOf(argv, suggestedOptions(scenario)) }));
   const host = new SimHost({
     runs: wanted.map(({ scenario, goal: { maxRounds } }) => ({

@@ -11,7 +11,7 @@ import { openXenHost } from '../xen/xen-host.ts';
 import type { XenMigration } from '../xen/xen-migration.ts';
 import { tellOfCap } from './aftermath.ts';
 import { suspendTimeoutOf, tsliceOf } from './host-options.ts';
-import { loadController } from './load-controller.ts';
+import { controllerOf } from './load-controller.ts';
 import { goalOptionsOf } from './options.ts';
 import { type Output, openOutput } from './output.ts';
 import { openService } from './service.ts';
@@ -25,7 +25,7 @@ export async function watch(argv: WatchArguments): Promise<number> {
   const options = goalOptionsOf(argv);
   const tsliceMs = tsliceOf(argv);
   const suspendTimeoutMs = suspendTimeoutOf(argv);
-  const controller = await loadController(argv.controller);
+  const controller = await controllerOf(argv);
   const telemetry = await openTelemetry(argv);
   const output = openOutput({ ...argv, many: true, also: telemetry.sinks });
   const signals = listenForSignals((text) => output.say(text, 'warning'));

@@ -80,6 +80,22 @@ describe('bad input: exit code 2, one clear message, nothing on stdout', () => {
     expect(code).toBe(EXIT_CODES.usage.code);
     expect(stderr).not.toMatch(/\n\s+at /);
   });
+
+  it.each([
+    ['simulate', ['simulate', '--scenario', 'idle']],
+    ['migrate', ['migrate', 'vm1', 'host2']],
+    ['the sidecar', ['watch']],
+    ['evacuate', ['evacuate', 'host2']],
+    ['a simulated evacuation', ['evacuate', '--simulate', '2']],
+    ['probe', ['probe', 'vm1']],
+  ])('%s with controller options that do not fit', async (_, args) => {
+    const { code, stdout, stderr } = await cli.run([...args, '--controller', 'step-down', '--controller-option', 'stepPercent=200'], {
+      XTHROTTLE_XL: '/nonexistent/xl',
+    });
+    expect(stderr).toMatch(/the controller option stepPercent expects a number from 1 to 100, got 200\n {2}→ stepPercent: percent/);
+    expect(stdout).toBe('');
+    expect(code).toBe(EXIT_CODES.usage.code);
+  });
 });
 
 describe('repeated options', () => {
@@ -89,8 +105,9 @@ describe('repeated options', () => {
     return record?.type === 'start' ? record : undefined;
   };
   it('that may be repeated all count', async () => {
-    const goal = (await start('--controller', 'step-down', '--controller-option', 'a=1', '--controller-option', 'b=2'))?.goal;
-    expect(goal?.options).toEqual({ a: 1, b: 2 });
+    const goal = (await start('--controller', 'step-down', '--controller-option', 'freeRounds=2', '--controller-option', 'stepPercent=30'))
+      ?.goal;
+    expect(goal?.options).toEqual({ freeRounds: 2, stepPercent: 30 });
   });
   it('otherwise the last one counts', async () => {
     expect(

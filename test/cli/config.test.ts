@@ -117,6 +117,14 @@ describe('on the command line', () => {
     expect(await controllerOf('watch', '--controller', 'from-the-line')).toBe('from-the-line');
     expect((await cli.run(['simulate', '--list', '--config', path])).stderr).toContain('there is no option --config of simulate');
   });
+  it('controller options in it are checked like those of the command line', async () => {
+    const path = file('controller = auto-converge\ncontroller-option = periodic=0.5\n');
+    for (const args of [['watch'], ['migrate', 'a', 'b']]) {
+      const { code, stderr } = await cli.run([...args, '--config', path], { XTHROTTLE_XL: '/nonexistent/xl' });
+      expect(stderr).toContain('the controller option periodic expects 0 or 1, got 0.5');
+      expect(code).toBe(EXIT_CODES.usage.code);
+    }
+  });
   it('an error in it is exit code 2; help works all the same', async () => {
     const path = file('nonsense = 1\n');
     const run = await cli.run(['--config', path]);

@@ -80,6 +80,6 @@ it('is refused an option out of range, with what is allowed', () => {
   const wrong = goal({ targetDowntimeMs: ms(200), options: { periodic: 7 } });
   const run = driver(autoConverge, wrong);
   expect(() => [...observationsOf([{ pagesToSend: 100, pagesPerSecond: 10, looks: [{ at: 0.5 }] }])].map((o) => run.decide(o))).toThrow(
-    /periodic must be between 0 and 1, got 7/,
+    /periodic expects 0 or 1, got 7/,
   );
 });

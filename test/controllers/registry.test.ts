@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { asController, controllerByName, controllerNames, controllers } from '../../controllers/registry.ts';
-import { XthrottleError } from '../../src/core/index.ts';
+import { type Controller, checkControllerOptions, XthrottleError } from '../../src/core/index.ts';
 
 const usage = (run: () => unknown): XthrottleError => {
   try {
@@ -46,6 +46,39 @@ describe('asController', () => {
     [{ ...good, name: 'My One' }, '"name" in kebab-case, got "My One"'],
     [{ ...good, summary: '' }, '"summary"'],
     [{ ...good, initial: undefined }, '"initial" to be a function, got nothing'],
+    [{ ...good, options: 'step' }, '"options" to be a list'],
+    [{ ...good, options: [{ name: 'step' }] }, '"options" to be a list'],
     [{ ...good, decide: 7 }, '"decide" to be a function, got 7'],
   ])('refuses %o', (value, said) => expect(usage(() => asController(value)).message).toContain(said));
+});
+
+describe('controller options', () => {
+  const check = (given: Readonly<Record<string, number>>, ...names: readonly string[]): void =>
+    checkControllerOptions(given, names.map(controllerByName));
+
+  it('are all declared by the built-in controllers, with a default that they take', () => {
+    for (const controller of controllers) {
+      expect(controller.options).toBeDefined();
+      for (const { name, byDefault } of controller.options ?? []) check({ [name]: byDefault }, controller.name);
+    }
+  });
+
+  it.each([
+    [{ stepPercent: 200 }, 'step-down', 'stepPercent expects a number from 1 to 100, got 200'],
+    [{ freeRounds: 1.5 }, 'step-down', 'freeRounds expects a whole number from 0 to 1000, got 1.5'],
+    [{ periodic: 0.5 }, 'tailslow', 'periodic expects 0 or 1, got 0.5'],
+    [{ foo: 1 }, 'step-down', 'step-down: there is no controller option "foo"'],
+    [{ stepPercent: 20 }, 'working-set', 'working-set: there is no controller option "stepPercent"'],
+  ])('refuses %o for %s', (given, name, said) => expect(usage(() => check(given, name)).message).toContain(said));
+
+  it('are for whichever of two compared controllers knows them', () => {
+    check({ stepPercent: 30 }, 'step-down', 'none');
+    expect(usage(() => check({ stepPercent: 200 }, 'none', 'step-down')).message).toContain('got 200');
+    expect(usage(() => check({ foo: 1 }, 'step-down', 'proportional')).hint).toContain('freeRounds, stepPercent, shrink');
+  });
+
+  it('of a controller that declares none are its own affair', () => {
+    const { options: _, ...undeclared } = controllerByName('step-down');
+    checkControllerOptions({ foo: -1 }, [undeclared as Controller]);
+  });
 });
