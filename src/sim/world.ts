@@ -281,7 +281,7 @@ export class World {
   /** Log read and cleared; a policy is asked before the round is sent. */
   #beginRound(): Observation | undefined {
     const s = this.#s;
-    if (this.#options.mechanism === 'post-copy' || s.round >= this.#hybridAfter()) {
+    if (this.#options.mechanism === 'post-copy') {
       s.stage = 'ask';
       return undefined;
     }
@@ -329,7 +329,7 @@ export class World {
     s.framesWalked += s.counted;
     s.round = round + 1;
     const { roundLimit } = this.scenario.host;
-    const limit = Math.min(roundLimit ?? ROUNDS_EVER, this.#options.roundsMax ?? ROUNDS_EVER);
+    const limit = Math.min(roundLimit ?? ROUNDS_EVER, this.#options.roundsMax ?? ROUNDS_EVER, this.#hybridAfter());
     s.stage = s.last || s.round >= limit ? 'ask' : 'clean';
     s.readAtMs = this.#atMs + this.scenario.host.roundOverheadMs;
     if (roundLimit !== undefined || s.last) return undefined;
