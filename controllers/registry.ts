@@ -28,10 +28,17 @@ export const controllers: readonly Controller[] = [
 
 export const controllerNames: readonly string[] = controllers.map((c) => c.name);
 
+/** Asked for on real Xen, or as if it were a way to throttle. */
+export const noPostCopy = (asked: string): XthrottleError =>
+  new XthrottleError('usage', `${asked}: Xen (xl, libxl) has no post-copy migration; only pre-copy can be throttled`, {
+    hint: 'xthrottle simulate --mechanism post-copy shows what it would give',
+  });
+
 /** A built-in controller. Throws XthrottleError('usage') naming the known ones. */
 export function controllerByName(name: string): Controller {
   const found = controllers.find((c) => c.name === name);
   if (found !== undefined) return found;
+  if (/^(post-?copy|hybrid)$/.test(name)) throw noPostCopy(`--controller ${name}`);
   throw new XthrottleError('usage', `there is no controller "${name}"`, {
     hint: `the known ones are ${controllerNames.join(', ')}; a module of your own is given by its path, with a / in it`,
   });

@@ -1,5 +1,7 @@
 import type { Argv, CommandModule } from 'yargs';
+import type { Mechanism } from '../sim/mechanism.ts';
 import type { Exit } from './main.ts';
+import { MECHANISMS } from './mechanism.ts';
 import { type GoalArguments, type OutputArguments, withGoalOptions, withOutputOptions } from './options.ts';
 import { type TelemetryArguments, withSimulatedTelemetryOptions } from './telemetry-options.ts';
 
@@ -9,6 +11,7 @@ export interface SimulateArguments extends GoalArguments, OutputArguments, Telem
   readonly list: boolean;
   readonly schema: boolean;
   readonly compare?: string | undefined;
+  readonly mechanism: Mechanism;
   readonly pace?: string | undefined;
   readonly stay: boolean;
   readonly observe: boolean;
@@ -36,12 +39,18 @@ const withOwnOptions = (args: Argv) =>
       requiresArg: true,
       describe: 'run this controller on the same seed too and print both side by side',
     })
+    .option('mechanism', {
+      choices: MECHANISMS,
+      requiresArg: true,
+      default: 'pre-copy',
+      describe: 'how memory moves; post-copy and hybrid are models, unthrottled, of what Xen does not have',
+    })
     .option('pace', { type: 'string', requiresArg: true, describe: 'virtual seconds per real second [default: as fast as possible]' })
     .option('stay', { type: 'boolean', default: false, describe: 'after the end keep serving --metrics until a signal' })
     .option('observe', { type: 'boolean', default: false, describe: 'decide and record, change nothing' })
     .option('list', { type: 'boolean', default: false, describe: 'name the scenarios, one a line' })
     .option('schema', { type: 'boolean', default: false, describe: 'print the JSON schema of a scenario file' })
-    .group(['scenario', 'seed', 'compare', 'pace', 'stay', 'observe', 'list', 'schema'], SIMULATION);
+    .group(['scenario', 'seed', 'compare', 'mechanism', 'pace', 'stay', 'observe', 'list', 'schema'], SIMULATION);
 
 const builder = (args: Argv) =>
   withSimulatedTelemetryOptions(withOutputOptions(withGoalOptions(withOwnOptions(args))))
@@ -51,6 +60,7 @@ const builder = (args: Argv) =>
     })
     .example('$0 simulate --scenario busy-database --compare none', 'with and without xthrottle, side by side')
     .example('$0 simulate --scenario busy-database --scenario hot-cold --pace 2', 'two at the same time, in the live view')
+    .example('$0 simulate --scenario busy-database --mechanism post-copy --compare working-set', 'what post-copy would give')
     .example('$0 simulate --scenario busy-database --pace 1 --metrics 127.0.0.1:9464', 'in real time, with metrics to scrape');
 
 /** `xthrottle simulate`: the same loop and output as on Xen, on the simulated host. */

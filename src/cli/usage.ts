@@ -1,6 +1,19 @@
+import { noPostCopy } from '../../controllers/registry.ts';
 import { XthrottleError } from '../core/errors.ts';
 
-const COMMANDS = ['watch', 'migrate', 'simulate', 'restore', 'doctor', 'probe', 'replay', 'explain', 'report', 'completion'] as const;
+const COMMANDS = [
+  'watch',
+  'migrate',
+  'evacuate',
+  'simulate',
+  'restore',
+  'doctor',
+  'probe',
+  'replay',
+  'explain',
+  'report',
+  'completion',
+] as const;
 type Command = (typeof COMMANDS)[number];
 
 /** What each command must be given. */
@@ -17,6 +30,8 @@ export function usageError(message: string, args: readonly string[]): XthrottleE
   const command = COMMANDS.find((name) => name === args[0]);
   const help = `see xthrottle ${command === undefined ? '' : `${command} `}--help`;
   const say = (text: string, hint = help): XthrottleError => new XthrottleError('usage', text, { hint });
+  const mechanism = mechanismAsked(args);
+  if (mechanism !== undefined && command !== 'simulate') return noPostCopy(mechanism);
   const value = /^Not enough arguments following: (\S+)/.exec(message)?.[1];
   if (value !== undefined) return say(`${dashed(value)} needs a value`);
   if (/^Not enough non-option arguments/.test(message) && command !== undefined) return say(`${command} needs ${NEEDS[command] ?? 'more'}`);
@@ -38,12 +53,23 @@ function unknownWords(words: readonly string[], command: Command | undefined, ar
 
 function wayOut(words: readonly string[], options: readonly string[], command: Command | undefined): string | undefined {
   const [first = ''] = words;
+  if (command === 'simulate' && options.some((option) => POST_COPY.test(option))) return `say --mechanism ${options[0]}`;
   if (command === 'migrate' && options.length > 0) return 'options for xl migrate go behind --; see xthrottle migrate --help';
   if (command === 'simulate' && options.length === 0) return `for a scenario say --scenario ${first}; --list names them`;
   if (command !== undefined || options.length > 0) return undefined;
   const meant = COMMANDS.find((name) => name.startsWith(first.slice(0, 3)) && first.length >= 3);
   if (meant !== undefined) return `did you mean xthrottle ${meant}? All commands: xthrottle --help`;
   return words.length === 2 ? `to migrate a guest: xthrottle migrate ${words.join(' ')}` : undefined;
+}
+
+const POST_COPY = /^(post-copy|hybrid)$/;
+
+/** `--post-copy` or `--mechanism hybrid`, as it was given; behind `--` begins xl's part. */
+function mechanismAsked(args: readonly string[]): string | undefined {
+  const end = args.indexOf('--');
+  const own = end < 0 ? args : args.slice(0, end);
+  const at = own.findIndex((arg) => /^--(mechanism|post-?copy|hybrid)(=|$)/.test(arg));
+  return own[at] === '--mechanism' ? own.slice(at, at + 2).join(' ') : own[at];
 }
 
 const dashed = (name: string): string => (name.length === 1 ? `-${name}` : `--${name}`);

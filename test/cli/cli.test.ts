@@ -72,6 +72,17 @@ describe('bad input: exit code 2, one clear message, nothing on stdout', () => {
     ['migrate left out', ['vm1', 'host2'], /xthrottle migrate vm1 host2/],
     ['comparing as JSON', ['simulate', '--scenario', 'idle', '--json', '--compare', 'none'], /does not go with --json/],
     ['comparing several', ['simulate', '--scenario', 'idle', '--scenario', 'stress', '--compare', 'none'], /--compare is for one scenario/],
+    ['post-copy on Xen', ['migrate', 'vm1', 'host2', '--post-copy'], /--post-copy: Xen [\s\S]*simulate --mechanism post-copy shows/],
+    ['hybrid on Xen', ['migrate', 'vm1', 'host2', '--mechanism', 'hybrid'], /--mechanism hybrid: Xen .* has no post-copy migration/],
+    ['post-copy of a sidecar', ['--mechanism=post-copy'], /--mechanism=post-copy: Xen .* has no post-copy migration/],
+    ['post-copy of a host', ['evacuate', 'host2', '--mechanism', 'post-copy'], /only pre-copy can be throttled/],
+    ['post-copy as a controller', ['migrate', 'vm1', 'host2', '--controller', 'post-copy'], /--controller post-copy: Xen .* no post-copy/],
+    ['post-copy as an option', ['simulate', '--scenario', 'idle', '--post-copy'], /say --mechanism post-copy/],
+    [
+      'a throttled post-copy',
+      ['simulate', '--scenario', 'idle', '--mechanism', 'post-copy', '--controller', 'jin'],
+      /expected no --controller, got jin[\s\S]*--compare jin/,
+    ],
     ['staying without metrics', ['simulate', '--scenario', 'idle', '--stay'], /needs --metrics/],
   ])('%s', async (_, args, message) => {
     const { code, stdout, stderr } = await cli.run(args);
@@ -144,6 +155,17 @@ describe('simulate', () => {
     const { code, stdout } = await cli.run(['simulate', '--scenario', 'busy-database', '--seed', '1', '--compare', 'none', '--no-live']);
     expect(code).toBe(0);
     expect(stdout).toMatch(/outcome\s+migrated, but the target downtime was missed\s+migrated within the target downtime/);
+  });
+  it('models post-copy and hybrid, and says what the guest pays after its resume', async () => {
+    const args = ['simulate', '--scenario', 'busy-database', '--seed', '1', '--no-live', '--mechanism'];
+    const post = await cli.run([...args, 'post-copy', '--compare', 'working-set']);
+    expect(post.stdout).toMatch(/working-set\s+post-copy \(model\)/);
+    expect(post.stdout).toMatch(/waiting for pages\s+15\.\d s/);
+    const hybrid = await cli.run([...args, 'hybrid']);
+    expect(hybrid.stderr).toMatch(
+      /hybrid, a model of what Xen does not have: suspended for \d+ ms, then [\d.]+ s in all waiting for pages/,
+    );
+    expect(hybrid.code).toBe(0);
   });
   it('runs a controller of the user’s own from its path, within the bounds of everybody', async () => {
     const path = join(folder, 'mine.mjs');
