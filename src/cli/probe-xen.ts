@@ -9,6 +9,7 @@ import { openXenctrl, runningXenVersion } from '../xen/libxenctrl.ts';
 import { loadPair, loadRate } from '../xen/pair-store.ts';
 import { probeDomain } from '../xen/probe.ts';
 import { findPolicy } from '../xen/relay/policy-channel.ts';
+import { assertTslice } from '../xen/tslice.ts';
 import { createXl } from '../xen/xl.ts';
 import type { Watched } from './run-probe.ts';
 
@@ -18,6 +19,8 @@ export interface WatchOptions {
   readonly signal: AbortSignal;
   readonly options: GoalOptions;
   readonly destination: string | undefined;
+  /** What migrations would run with; undefined: the pool's own. */
+  readonly tsliceMs: Ms | undefined;
   readonly say: (text: string) => void;
 }
 
@@ -25,8 +28,18 @@ export interface WatchOptions {
 const STOCK_ROUNDS = 5;
 
 /** Watches one domain of this host. Throws XthrottleError when that cannot begin. */
-export async function watchXenDomain({ wanted, durationMs, signal, options, destination, say }: WatchOptions): Promise<Watched> {
-  const domain = await preflight(wanted, createXl());
+export async function watchXenDomain({
+  wanted,
+  durationMs,
+  signal,
+  options,
+  destination,
+  tsliceMs: asked,
+  say,
+}: WatchOptions): Promise<Watched> {
+  const xl = createXl();
+  const domain = await preflight(wanted, xl);
+  if (asked !== undefined) await assertTslice(asked, domain, xl);
   const opened = await openXenctrl();
   if ('reason' in opened) {
     throw new XthrottleError('noXl', `a probe looks through libxenctrl, and that cannot be used: ${opened.reason}`, {
@@ -34,7 +47,8 @@ export async function watchXenDomain({ wanted, durationMs, signal, options, dest
     });
   }
   const rate = destination === undefined ? undefined : await loadRate(destination);
-  const { facts, scheduler, xlCallMs, tsliceMs, type } = domain;
+  const { facts, scheduler, xlCallMs, type } = domain;
+  const tsliceMs = asked ?? domain.tsliceMs;
   try {
     const probed = await probeDomain({ domain: facts, xenctrl: opened.xc, durationMs, signal, note: say });
     const fast = opened.xc.getCap(facts.domid, scheduler) !== undefined;

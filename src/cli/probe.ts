@@ -1,8 +1,9 @@
 import type { Argv, CommandModule } from 'yargs';
+import { type TsliceArguments, withTsliceOption } from './host-options.ts';
 import type { Exit } from './main.ts';
 import { type GoalArguments, withGoalOptions } from './options.ts';
 
-export interface ProbeArguments extends GoalArguments {
+export interface ProbeArguments extends GoalArguments, TsliceArguments {
   readonly domain?: string | undefined;
   readonly duration: string;
   readonly bandwidth?: string | undefined;
@@ -43,7 +44,8 @@ const withOwnOptions = (args: Argv) =>
     .group(['duration', 'bandwidth', 'to', 'scenario', 'seed', 'json'], 'Probe:');
 
 const builder = (args: Argv) =>
-  withGoalOptions(withOwnOptions(args))
+  withTsliceOption(withGoalOptions(withOwnOptions(args)))
+    .describe('tslice', 'what it would need with this timeslice of credit1 (5ms); nothing is changed')
     .example('$0 probe db1 --bandwidth 10Gbit/s --target-downtime 200ms', 'would it meet the target, and how?')
     .example('$0 probe --scenario busy-database', 'the same on the simulated host');
 

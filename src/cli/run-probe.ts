@@ -10,11 +10,13 @@ import { suggestedOptions } from '../sim/run.ts';
 import { loadScenario } from '../sim/scenario-files.ts';
 import { simulateProbe } from '../sim/sim-probe.ts';
 import { probeLines } from '../view/probe.ts';
+import { tsliceOf } from './host-options.ts';
 import { controllerOf } from './load-controller.ts';
 import { goalOptionsOf } from './options.ts';
 import type { ProbeArguments } from './probe.ts';
 import { parseBandwidth, parseDuration, parseWhole } from './quantities.ts';
 import { listenForSignals } from './signals.ts';
+import { withTslice } from './simulated-tslice.ts';
 
 /** A guest that was watched, real or simulated. */
 export interface Watched {
@@ -48,8 +50,10 @@ export async function probe(argv: ProbeArguments): Promise<number> {
       hint: 'xthrottle probe DOMAIN, or xthrottle probe --scenario busy-database',
     });
   }
+  const tsliceMs = tsliceOf(argv);
   const controller = await controllerOf(argv);
-  const watched = argv.scenario === undefined ? await watchDomain(argv, durationMs) : watchScenario(argv, argv.scenario, durationMs);
+  const watched =
+    argv.scenario === undefined ? await watchDomain(argv, durationMs, tsliceMs) : watchScenario(argv, argv.scenario, durationMs);
   const findings = findingsOf(watched.looks);
   if (findings === undefined) {
     for (const note of watched.notes) process.stderr.write(`xthrottle: ${note}\n`);
@@ -60,7 +64,7 @@ export async function probe(argv: ProbeArguments): Promise<number> {
   return report(argv, controller, watched, findings, asked);
 }
 
-async function watchDomain(argv: ProbeArguments, durationMs: Ms): Promise<Watched> {
+async function watchDomain(argv: ProbeArguments, durationMs: Ms, tsliceMs: Ms | undefined): Promise<Watched> {
   const { watchXenDomain } = await import('./probe-xen.ts');
   const signals = listenForSignals((text) => process.stderr.write(`xthrottle: ${text}\n`));
   const stop = new AbortController();
@@ -72,6 +76,7 @@ async function watchDomain(argv: ProbeArguments, durationMs: Ms): Promise<Watche
       signal: stop.signal,
       options: goalOptionsOf(argv),
       destination: argv.to,
+      tsliceMs,
       say: (text) => process.stderr.write(`xthrottle: ${text}\n`),
     });
     const ended = signals.exitName();
@@ -83,7 +88,7 @@ async function watchDomain(argv: ProbeArguments, durationMs: Ms): Promise<Watche
 }
 
 function watchScenario(argv: ProbeArguments, name: string, durationMs: Ms): Watched {
-  const scenario = loadScenario(name);
+  const scenario = withTslice(loadScenario(name), argv);
   const { looks, domain, capabilities, linkRate } = simulateProbe(scenario, parseWhole('--seed', argv.seed, 0, 2 ** 31 - 1), durationMs);
   return {
     looks,

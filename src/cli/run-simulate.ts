@@ -23,6 +23,7 @@ import { type Output, openOutput } from './output.ts';
 import { parseWhole } from './quantities.ts';
 import { listenForSignals, type Signals } from './signals.ts';
 import type { SimulateArguments } from './simulate.ts';
+import { withTslice } from './simulated-tslice.ts';
 import { openTelemetry, type Telemetry } from './telemetry.ts';
 
 /** `--list`, `--schema` or simulated migrations; the exit code. Throws XthrottleError. */
@@ -83,7 +84,7 @@ function scenariosOf(argv: SimulateArguments): readonly NamedScenario[] {
     throw usage('--compare is for one scenario', 'give --scenario once, or leave out --compare');
   if (argv.compare !== undefined && argv.json)
     throw usage('--compare prints a table: it does not go with --json', 'run twice with the same --seed');
-  return names.map((name) => loadScenario(name));
+  return names.map((name) => withTslice(loadScenario(name), argv));
 }
 
 /** The same migration under another controller first, then ours; both as one table. */

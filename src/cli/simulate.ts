@@ -1,11 +1,12 @@
 import type { Argv, CommandModule } from 'yargs';
 import type { Mechanism } from '../sim/mechanism.ts';
+import { type TsliceArguments, withTsliceOption } from './host-options.ts';
 import type { Exit } from './main.ts';
 import { MECHANISMS } from './mechanism.ts';
 import { type GoalArguments, type OutputArguments, withGoalOptions, withOutputOptions } from './options.ts';
 import { type TelemetryArguments, withSimulatedTelemetryOptions } from './telemetry-options.ts';
 
-export interface SimulateArguments extends GoalArguments, OutputArguments, TelemetryArguments {
+export interface SimulateArguments extends GoalArguments, OutputArguments, TelemetryArguments, TsliceArguments {
   readonly scenario?: readonly string[] | undefined;
   readonly seed?: string | undefined;
   readonly list: boolean;
@@ -53,7 +54,7 @@ const withOwnOptions = (args: Argv) =>
     .group(['scenario', 'seed', 'compare', 'mechanism', 'pace', 'stay', 'observe', 'list', 'schema'], SIMULATION);
 
 const builder = (args: Argv) =>
-  withSimulatedTelemetryOptions(withOutputOptions(withGoalOptions(withOwnOptions(args))))
+  withSimulatedTelemetryOptions(withOutputOptions(withTsliceOption(withGoalOptions(withOwnOptions(args)))))
     .describe({
       'target-downtime': "longest downtime the guest may see (200ms, 2s) [default: the scenario's]",
       'max-stall': "longest stall throttling may cause; sets the floor of the cap [default: the scenario's, else the target]",

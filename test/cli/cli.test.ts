@@ -83,6 +83,13 @@ describe('bad input: exit code 2, one clear message, nothing on stdout', () => {
       ['simulate', '--scenario', 'idle', '--mechanism', 'post-copy', '--controller', 'jin'],
       /expected no --controller, got jin[\s\S]*--compare jin/,
     ],
+    ['a timeslice without unit', ['simulate', '--scenario', 'idle', '--tslice', '5'], /--tslice expects a duration with a unit/],
+    ['a timeslice of parts', ['probe', '--scenario', 'idle', '--tslice', '1.5ms'], /--tslice is a whole number of milliseconds from 1/],
+    [
+      'a timeslice of credit2',
+      ['simulate', '--scenario', 'credit2', '--tslice', '5ms'],
+      /--tslice is for the scheduler credit: .* credit2/,
+    ],
     ['staying without metrics', ['simulate', '--scenario', 'idle', '--stay'], /needs --metrics/],
   ])('%s', async (_, args, message) => {
     const { code, stdout, stderr } = await cli.run(args);
@@ -119,6 +126,10 @@ describe('repeated options', () => {
     const goal = (await start('--controller', 'step-down', '--controller-option', 'freeRounds=2', '--controller-option', 'stepPercent=30'))
       ?.goal;
     expect(goal?.options).toEqual({ freeRounds: 2, stepPercent: 30 });
+  });
+  it('a shorter timeslice lowers the floor', async () => {
+    const floor = async (...more: readonly string[]) => (await start(...more))?.goal.capFloorPercent ?? Number.NaN;
+    expect(await floor('--tslice', '5ms')).toBeLessThan((await floor()) / 3);
   });
   it('otherwise the last one counts', async () => {
     expect(
