@@ -70,7 +70,7 @@ function fileAsked(args: readonly string[]): string | false | undefined {
 /** The same checks that the command line goes through, told with the file's name and line. */
 function checkValues({ values, lines }: Settings, file: string): void {
   const given = values as Partial<GoalArguments> & { readonly metrics?: string; readonly tslice?: string };
-  const goal = { 'on-miss': 'abort', controller: '', 'controller-option': [], profile: '', prefer: '', ...given };
+  const goal = { 'on-miss': 'abort', controller: '', 'controller-option': [], ...given };
   try {
     goalOptionsOf(goal);
     tsliceOf(given);

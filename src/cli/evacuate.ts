@@ -74,13 +74,7 @@ const withOwnOptions = (args: Argv) =>
 
 const builder = (args: Argv) =>
   withTelemetryOptions(withOutputOptions(withBalloonOption(withTsliceOption(withGoalOptions(withOwnOptions(args))))))
-    .option('profile', {
-      choices: ['progressive', 'steep', 'gradual'],
-      requiresArg: true,
-      default: 'steep',
-      group: 'Control:',
-      describe: 'how fast the cap may come down; straight to the floor takes the least time',
-    })
+    .describe('profile', 'how fast the cap may come down; straight to the floor takes the least time [default: steep]')
     .option('max-rounds', {
       type: 'string',
       requiresArg: true,

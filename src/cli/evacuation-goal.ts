@@ -28,5 +28,5 @@ export function evacuationGoal(
     ...(deadlineMs === undefined ? {} : { deadlineMs }),
     ...(goal.maxRounds === undefined ? { firstRounds: ROUNDS_EVACUATION } : {}),
   };
-  return { goal: { maxRounds: ROUNDS_EVACUATION, ...goal }, evacuation };
+  return { goal: { maxRounds: ROUNDS_EVACUATION, profile: 'steep', ...goal }, evacuation };
 }

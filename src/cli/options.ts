@@ -66,16 +66,14 @@ const goalOptionSpecs = {
   profile: {
     choices: ['progressive', 'steep', 'gradual'],
     requiresArg: true,
-    default: 'progressive',
     group: CONTROL,
-    describe: 'how fast the cap may come down',
+    describe: 'how fast the cap may come down [default: progressive]',
   },
   prefer: {
     choices: ['downtime', 'network', 'safety', 'speed'],
     requiresArg: true,
-    default: 'downtime',
     group: CONTROL,
-    describe: 'what matters most when not everything can be had',
+    describe: 'what matters most when not everything can be had [default: downtime]',
   },
 } as const satisfies Readonly<Record<string, Options>>;
 
@@ -100,8 +98,9 @@ export interface GoalArguments {
   readonly 'on-miss': string;
   readonly controller: string;
   readonly 'controller-option': readonly string[];
-  readonly profile: string;
-  readonly prefer: string;
+  /** Undefined unless given, so that a controller that does not heed them can say so. */
+  readonly profile?: string | undefined;
+  readonly prefer?: string | undefined;
 }
 
 export interface OutputArguments {
@@ -128,8 +127,8 @@ export function goalOptionsOf(
       ? otherwise
       : { targetDowntimeMs: parseDuration('--target-downtime', argv['target-downtime']) }),
     onMiss: argv['on-miss'] as OnMiss,
-    profile: argv.profile as Profile,
-    prefer: argv.prefer as Preference,
+    ...(argv.profile === undefined ? {} : { profile: argv.profile as Profile }),
+    ...(argv.prefer === undefined ? {} : { prefer: argv.prefer as Preference }),
     options: parsePairs('--controller-option', argv['controller-option']),
     ...(maxStallMs === undefined ? {} : { maxStallMs }),
     ...(deadlineMs === undefined ? {} : { deadlineMs }),

@@ -1,5 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import type { EvacuateArguments } from '../../src/cli/evacuate.ts';
+import { evacuationGoal } from '../../src/cli/evacuation-goal.ts';
 import { parseEvacuation } from '../../src/cli/evacuation-store.ts';
 import { EXIT_CODES } from '../../src/core/errors.ts';
 import type { Evacuation } from '../../src/evacuate/plan.ts';
@@ -26,6 +28,19 @@ const migrations = () => host.calls().filter((call) => call.includes('"migrate"'
 const plans = () => (existsSync(host.directory) ? readdirSync(host.directory).filter((name) => name.startsWith('evacuation-')) : []);
 
 describe('xthrottle evacuate', () => {
+  it('lists the choices of each option once, and goes straight to the floor unless told', async () => {
+    const help = (await cli.run(['evacuate', '--help'])).stdout.replaceAll(/\s+/g, ' ');
+    expect(help).toContain('[choices: "progressive", "steep", "gradual"]');
+    const bare = {
+      order: 'auto',
+      tries: '2',
+      'on-miss': 'abort',
+      controller: 'none',
+      'controller-option': [],
+    } as unknown as EvacuateArguments;
+    expect(evacuationGoal(bare).goal.profile).toBe('steep');
+    expect(evacuationGoal({ ...bare, profile: 'gradual' }).goal.profile).toBe('gradual');
+  });
   it('--dry-run says who would leave when, and who would stay; nothing is migrated', async () => {
     host.update((state) => {
       state.domains.push({ domid: 30, name: 'router', uuid: UUID.replace('d9', 'aa'), vcpus: 1, cap: 0 });
