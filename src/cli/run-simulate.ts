@@ -48,6 +48,10 @@ async function simulateMigrations(argv: SimulateArguments): Promise<number> {
   const seed = argv.seed === undefined ? Math.floor(Math.random() * 2 ** 31) : parseWhole('--seed', argv.seed, 0, 2 ** 31 - 1);
   const names = [controllerFor(argv.mechanism, argv.controller, DEFAULT_CONTROLLER), ...(argv.compare === undefined ? [] : [argv.compare])];
   const [controller, other] = (await loadControllers(names, goalOptionsOf(argv).options)) as [Controller, Controller?];
+  if (other === controller && argv.mechanism === 'pre-copy')
+    throw new XthrottleError('usage', `--compare expects another controller than ours, got ${controller.name} for both`, {
+      hint: `say for example --compare ${controller.name === 'none' ? DEFAULT_CONTROLLER : 'none'}`,
+    });
   const telemetry = await openTelemetry(argv);
   const output = openOutput({ ...argv, many: scenarios.length > 1, also: telemetry.sinks });
   const signals = listenForSignals((text) => output.say(text, 'warning'));

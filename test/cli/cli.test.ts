@@ -90,6 +90,7 @@ describe('bad input: exit code 2, one clear message, nothing on stdout', () => {
       ['simulate', '--scenario', 'credit2', '--tslice', '5ms'],
       /--tslice is for the scheduler credit: .* credit2/,
     ],
+    ['comparing a controller with itself', ['simulate', '--scenario', 'idle', '--compare', 'working-set'], /another controller than ours/],
     ['staying without metrics', ['simulate', '--scenario', 'idle', '--stay'], /needs --metrics/],
   ])('%s', async (_, args, message) => {
     const { code, stdout, stderr } = await cli.run(args);
