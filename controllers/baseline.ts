@@ -60,6 +60,7 @@ export function baseline<Own>(rule: Rule<Own>): Controller<BaselineState<Own>> {
     name: rule.name,
     summary: rule.summary,
     options: rule.options ?? [],
+    ignores: ['profile', 'prefer'],
     initial: (goal) => ({ track: initialTrack(goal), demand: {}, speed: 1, own: rule.initial(goal) }),
     decide(before, observation, goal) {
       const demand = learnDemand(before.demand, observation, before.track.cap, goal);

@@ -15,6 +15,7 @@ export const none: Controller<null> = {
   name: 'none',
   summary: 'stock Xen: no throttle, five rounds, then suspended with whatever is left',
   options: [],
+  ignores: ['profile', 'prefer'],
   initial: () => null,
   decide: (state, observation) => [state, stockDecision(observation)],
 };

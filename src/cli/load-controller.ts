@@ -38,5 +38,17 @@ export async function loadControllers(
 /** The one controller of a command that controls something. Throws XthrottleError('usage'). */
 export async function controllerOf(argv: GoalArguments): Promise<Controller> {
   const [controller] = await loadControllers([argv.controller], goalOptionsOf(argv).options);
+  tellIgnored(argv, [controller as Controller]);
   return controller as Controller;
+}
+
+/** Says on stderr what was asked for and none of the controllers heeds. */
+export function tellIgnored(argv: GoalArguments, controllers: readonly Controller[]): void {
+  const ignored = (['profile', 'prefer'] as const).filter(
+    (name) => argv[name] !== undefined && controllers.every(({ ignores }) => ignores?.includes(name)),
+  );
+  if (ignored.length === 0) return;
+  const options = ignored.map((name) => `--${name} ${argv[name]}`).join(' and ');
+  const names = controllers.map(({ name }) => name).join(' and ');
+  process.stderr.write(`xthrottle: ${names} ${controllers.length > 1 ? 'do' : 'does'} not heed ${options}\n`);
 }

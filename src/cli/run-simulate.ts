@@ -16,7 +16,7 @@ import type { Truth } from '../sim/truth.ts';
 import { compare } from '../view/compare.ts';
 import { fanOut } from '../view/json.ts';
 import { exitCodeOf } from './exit-code.ts';
-import { loadControllers } from './load-controller.ts';
+import { loadControllers, tellIgnored } from './load-controller.ts';
 import { afterResume, controllerFor, modelFacts } from './mechanism.ts';
 import { goalOptionsOf } from './options.ts';
 import { type Output, openOutput } from './output.ts';
@@ -52,6 +52,7 @@ async function simulateMigrations(argv: SimulateArguments): Promise<number> {
     throw new XthrottleError('usage', `--compare expects another controller than ours, got ${controller.name} for both`, {
       hint: `say for example --compare ${controller.name === 'none' ? DEFAULT_CONTROLLER : 'none'}`,
     });
+  tellIgnored(argv, other === undefined ? [controller] : [controller, other]);
   const telemetry = await openTelemetry(argv);
   const output = openOutput({ ...argv, many: scenarios.length > 1, also: telemetry.sinks });
   const signals = listenForSignals((text) => output.say(text, 'warning'));

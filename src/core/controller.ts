@@ -28,6 +28,8 @@ export interface Controller<State = unknown> {
   readonly summary: string;
   /** All that it takes: anything else is refused before a migration begins. Absent: nothing is checked. */
   readonly options?: readonly ControllerOption[];
+  /** What it does not heed: commands say so when one of these is asked for. */
+  readonly ignores?: readonly ('profile' | 'prefer')[];
   initial(goal: Goal): State;
   decide(state: State, observation: Observation, goal: Goal): readonly [State, Decision];
 }

@@ -168,6 +168,17 @@ describe('simulate', () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/outcome\s+migrated, but the target downtime was missed\s+migrated within the target downtime/);
   });
+  it('says once what the controller does not heed, and only when it was asked for', async () => {
+    const said = async (...args: readonly string[]) =>
+      (await cli.run(['simulate', '--scenario', 'idle', '--seed', '1', '--no-live', ...args])).stderr.match(/.* not heed .*/g);
+    expect(await said('--controller', 'jin', '--prefer', 'speed', '--profile', 'steep')).toEqual([
+      'xthrottle: jin does not heed --profile steep and --prefer speed',
+    ]);
+    expect(await said('--controller', 'jin')).toBeNull();
+    expect(await said('--prefer', 'speed', '--compare', 'none')).toBeNull();
+    const watch = await cli.run(['watch', '--controller', 'none', '--prefer', 'speed'], { XTHROTTLE_XL: '/nonexistent/xl' });
+    expect(watch.stderr).toContain('none does not heed --prefer speed');
+  });
   it('models post-copy and hybrid, and says what the guest pays after its resume', async () => {
     const args = ['simulate', '--scenario', 'busy-database', '--seed', '1', '--no-live', '--mechanism'];
     const post = await cli.run([...args, 'post-copy', '--compare', 'working-set']);
