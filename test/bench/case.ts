@@ -1,4 +1,4 @@
-import type { GoalOptions, Profile } from '../../src/core/index.ts';
+import type { GoalOptions, Preference, Profile } from '../../src/core/index.ts';
 import { suggestedOptions } from '../../src/sim/run.ts';
 import { loadScenario, type NamedScenario, scenarioNames } from '../../src/sim/scenario-files.ts';
 import { drawScenario } from './held-out.ts';
@@ -37,8 +37,14 @@ export const scenarioOfCase = ({ scenario, seed }: Case): NamedScenario =>
 
 export const roundsOf = (scenario: NamedScenario): number => scenario.host.roundLimit ?? ROUNDS_OWN_POLICY;
 
-export const optionsOf = (scenario: NamedScenario, profile: Profile, options: Readonly<Record<string, number>> = {}): GoalOptions => ({
+export const optionsOf = (
+  scenario: NamedScenario,
+  profile: Profile,
+  options: Readonly<Record<string, number>> = {},
+  prefer: Preference = 'downtime',
+): GoalOptions => ({
   ...suggestedOptions(scenario),
+  prefer,
   maxRounds: roundsOf(scenario),
   profile,
   options,

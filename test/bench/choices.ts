@@ -59,3 +59,6 @@ export const choiceRows = (results: readonly CaseResult[]): readonly (readonly s
     ...[bytes, time, lostWork].map((value) => (value === null ? '–' : value.toFixed(2))),
     String(bothMet),
   ]);
+
+export const CHOICES_LEGEND =
+  'Against the default, over the cases of both sets in which both meet the target (geometric means; 1 % of the default’s time is added to both sides of lost work).';

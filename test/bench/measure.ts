@@ -81,7 +81,7 @@ function rowOf(of: Case, scenario: NamedScenario, variant: Variant): Row {
     scenario: variant.peek ? scenario : { ...scenario, host: { ...scenario.host, peek: false } },
     seed: of.seed,
     controller: watched(controllerByName(variant.controller), seen),
-    options: optionsOf(scenario, variant.profile, variant.options),
+    options: optionsOf(scenario, variant.profile, variant.options, variant.prefer),
     ...(variant.mechanism === undefined ? {} : { world: { mechanism: variant.mechanism } }),
   });
   return {

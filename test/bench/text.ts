@@ -1,3 +1,4 @@
+import { CHOICES_HEAD, CHOICES_LEGEND, choiceRows } from './choices.ts';
 import { COLUMNS, LEGEND } from './columns.ts';
 import type { SplitCriterion } from './criteria.ts';
 import { DISTRIBUTION } from './held-out.ts';
@@ -13,12 +14,14 @@ export function textTable(rows: readonly (readonly string[])[]): string {
 }
 
 export function terminalText(report: BenchReport): string {
-  const parts = SET_NAMES.map((name) => {
+  const parts: string[] = SET_NAMES.map((name) => {
     const set = report.sets[name];
     const about = name === 'heldOut' ? `${DISTRIBUTION.map((l) => `  ${l}`).join('\n')}\n\n` : '';
     const rows = Object.entries(set.rows).map(([variant, a]) => [variant, ...COLUMNS.map((c) => c.of(a))]);
     return `${SET_TITLES[name]}\n${about}${textTable([['', ...COLUMNS.map((c) => c.head)], ...rows])}\n${criteriaText(set.criteria)}`;
   });
+  const choices = choiceRows(SET_NAMES.flatMap((name) => report.sets[name].results));
+  if (choices.length > 1) parts.push(`What a choice costs. ${CHOICES_LEGEND}\n${textTable([CHOICES_HEAD, ...choices])}`);
   return `${parts.join('\n')}\n${LEGEND.join('\n')}\n\n${costLines(report).join('\n')}\n\n${textTable(telemetryTable(report.telemetry))}\nseed ${report.seed}${report.quick ? ', --quick' : ''}, ${report.seconds.toFixed(0)} s; again with --seed ${report.seed}\n`;
 }
 

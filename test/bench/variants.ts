@@ -1,5 +1,5 @@
 import { controllers } from '../../controllers/registry.ts';
-import type { Controller, Profile } from '../../src/core/index.ts';
+import type { Controller, Preference, Profile } from '../../src/core/index.ts';
 import type { Mechanism } from '../../src/sim/mechanism.ts';
 
 /** One row of the benchmark: a controller and how it is used. */
@@ -8,6 +8,7 @@ export interface Variant {
   readonly controller: string;
   readonly profile: Profile;
   readonly peek: boolean;
+  readonly prefer?: Preference;
   /** Also measured by `--quick`. */
   readonly quick: boolean;
   readonly options?: Readonly<Record<string, number>>;
@@ -31,6 +32,9 @@ const OWN: readonly Variant[] = [
   plain(OURS, { profile: 'progressive' }),
   plain(OURS, { name: `${OURS} steep` }),
   plain(OURS, { name: `${OURS} gradual`, profile: 'gradual', quick: false }),
+  ...(['network', 'speed', 'safety'] as const).map((prefer) =>
+    plain(OURS, { name: `${OURS} ${prefer}`, profile: 'progressive', prefer, quick: false }),
+  ),
   plain(OURS, { name: `${OURS} no peek`, profile: 'progressive', peek: false }),
   plain(OURS, { name: `${OURS} steep, no peek`, peek: false }),
 ];
