@@ -1,6 +1,6 @@
 import type { MigrationTrace } from '../trace/read.ts';
 import { type Story, type StoryDecision, storyOf } from '../trace/story.ts';
-import { showBytesRate, showCount, showMs, showPagesBytes, showUpper, showXenCap } from './human.ts';
+import { showBytesRate, showCount, showMs, showPagesBytes, showRange, showXenCap } from './human.ts';
 import { narrate } from './narrative.ts';
 import { summaryRows } from './summary.ts';
 import { columnsOf, filled, safeText, wrap } from './text.ts';
@@ -68,7 +68,7 @@ function decisionLines(story: Story, width: number): readonly string[] {
 function decisionLine({ atMs, round, decision }: StoryDecision, observe: boolean): string {
   const place = round === undefined ? '' : `, round ${round}`;
   const would = observe ? 'would: ' : '';
-  const forecast = decision.forecast === undefined ? '' : ` [predicted downtime ${showUpper(decision.forecast.downtimeMs)}]`;
+  const forecast = decision.forecast === undefined ? '' : ` [predicted downtime ${showRange(decision.forecast.downtimeMs)}]`;
   return `${showMs(atMs)}${place}: ${would}${showAction(decision)}: ${safeText(decision.reason.text)}${forecast}`;
 }
 

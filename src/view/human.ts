@@ -27,11 +27,25 @@ export function showRange(estimate: Estimate | null | undefined): string {
   return low === high ? value : `${value} (${low} … ${high})`;
 }
 
-/** The same for a narrow column: `84 ms (≤ 110 ms)`; the upper bound is what the gate goes by. */
-export function showUpper(estimate: Estimate | null | undefined): string {
-  if (estimate === undefined || estimate === null) return UNKNOWN;
-  const [value, high] = [showMs(estimate.value), showMs(estimate.high)];
-  return value === high ? value : `${value} (≤ ${high})`;
+/** The same for a narrow column, in one unit: `84 (70…110) ms`, `1.05 (0.98…1.10) s`, `1:05 (0:58…2:10) min`. */
+export function showNarrow(estimate: Estimate | null | undefined): string {
+  if (estimate === undefined || estimate === null || !Number.isFinite(estimate.value)) return showMs(estimate?.value);
+  const { show, unit } = narrowUnit(Number.isFinite(estimate.high) ? Math.max(estimate.value, estimate.high) : estimate.value);
+  const [value, low, high] = [show(estimate.value), show(estimate.low), show(estimate.high)];
+  return low === high ? showMs(estimate.value) : `${value} (${low}…${high}) ${unit}`;
+}
+
+/** The unit that `showMs` gives the largest of them. */
+function narrowUnit(largestMs: number): { readonly show: (value: number) => string; readonly unit: string } {
+  const bounded = (show: (value: number) => string) => (value: number) => (Number.isFinite(value) ? show(value) : '∞');
+  const parts = (part: number) => (value: number) => {
+    const whole = Math.round(value / part);
+    return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, '0')}`;
+  };
+  if (Math.round(largestMs) < 1000) return { show: bounded((value) => String(Math.round(value))), unit: 'ms' };
+  const digits = Math.round(largestMs) < 9_995 ? 2 : 1;
+  if (Math.round(largestMs) < 99_950) return { show: bounded((value) => (value / 1000).toFixed(digits)), unit: 's' };
+  return Math.round(largestMs / 1000) < 3600 ? { show: bounded(parts(1000)), unit: 'min' } : { show: bounded(parts(60_000)), unit: 'h' };
 }
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;

@@ -2,7 +2,7 @@ import { capPercent, isLower, showCap } from '../core/cap.ts';
 import { currentRound, type RoundTrack } from '../core/track.ts';
 import { PAGE_BYTES } from '../core/units.ts';
 import { bar } from './braille.ts';
-import { showBytesRate, showCount, showMs, showPagesBytes, showRange, showUpper } from './human.ts';
+import { showBytesRate, showCount, showMs, showNarrow, showPagesBytes, showRange } from './human.ts';
 import { chartRows } from './live-chart.ts';
 import { type LiveMigration, stallUnder } from './live-model.ts';
 import type { Segment, Style } from './segments.ts';
@@ -146,7 +146,7 @@ function decisionLines(m: LiveMigration): readonly Line[] {
 
 function shortFigures(m: LiveMigration): Line {
   const dirty = currentRound(m.track)?.pagesDirtied;
-  const eta = m.forecast?.etaMs === undefined ? '' : `  ETA ${showMs(m.forecast.etaMs.value)}`;
+  const eta = m.forecast?.etaMs === undefined ? '' : `  ETA ${showNarrow(m.forecast.etaMs)}`;
   const last = m.decision === undefined ? '' : `  ${showAction(m.decision.decision)}: ${safeText(m.decision.decision.reason.text)}`;
   return [
     ['cap ', 'dim'],
@@ -154,7 +154,7 @@ function shortFigures(m: LiveMigration): Line {
     ['  dirty ', 'dim'],
     showPagesBytes(dirty).padEnd(9),
     ['  downtime ', 'dim'],
-    [showUpper(m.forecast?.downtimeMs), downtimeStyle(m)],
+    [showNarrow(m.forecast?.downtimeMs), downtimeStyle(m)],
     eta,
     last,
   ];

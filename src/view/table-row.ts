@@ -37,8 +37,8 @@ const COLUMNS: readonly Column[] = [
   { name: 'dirty', head: ['dirty', 'rate'], width: 10, rank: 5 },
   { name: 'sent', head: ['transfer', 'rate'], width: 10, rank: 6 },
   { name: 'cap', head: ['', 'cap'], width: 6, rank: 2 },
-  { name: 'downtime', head: ['predicted', 'downtime'], width: 17, rank: 4 },
-  { name: 'eta', head: ['', 'ETA'], width: 11, rank: 7 },
+  { name: 'downtime', head: ['predicted', 'downtime'], width: 20, rank: 4 },
+  { name: 'eta', head: ['', 'ETA'], width: 23, rank: 7 },
 ];
 
 const DOMAIN_COLUMNS = 16;

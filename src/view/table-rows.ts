@@ -5,7 +5,7 @@ import type { Observation } from '../core/observation.ts';
 import type { MigrationRecord } from '../core/record.ts';
 import { currentRound, initialTrack, observe, type RoundTrack, type Track } from '../core/track.ts';
 import { PAGE_BYTES } from '../core/units.ts';
-import { showBytesRate, showCount, showMs, showPagesBytes, showUpper } from './human.ts';
+import { showBytesRate, showCount, showMs, showNarrow, showPagesBytes } from './human.ts';
 import type { Row, Tone } from './table-row.ts';
 import { safeText } from './text.ts';
 import { changesSomething, showAction } from './words.ts';
@@ -121,8 +121,8 @@ const cells = (at: Followed, decision: Decision | undefined): Row['cells'] => ({
   time: showTime(at),
   sent: showBytesRate(at.track.transferRate?.value),
   cap: showCap(at.track.cap),
-  downtime: showUpper(decision?.forecast?.downtimeMs),
-  eta: showMs(decision?.forecast?.etaMs?.value),
+  downtime: showNarrow(decision?.forecast?.downtimeMs),
+  eta: showNarrow(decision?.forecast?.etaMs),
 });
 
 const showTime = (at: Followed): string => showMs(Math.max(0, at.track.atMs - at.track.startedAtMs));

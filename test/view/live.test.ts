@@ -53,6 +53,14 @@ describe('the screen', () => {
     expect(lines.at(-1)).toBe('and 22 more');
   });
 
+  it('keeps the ranges of downtime and ETA where there is room for one line each', () => {
+    const records = simulated('busy-database', 'working-set');
+    const until = records.slice(0, records.findLastIndex((r) => r.type === 'decision' && r.decision.action === 'set-cap') + 1);
+    const many = Array.from({ length: 9 }, (_, i) => renamed(until, `m${i}`)).reduce((model, own) => folded(own, model), initialLive);
+    const [, line = ''] = render(many, { columns: 140, rows: 8, color: false });
+    expect(line).toMatch(/downtime \d+ \(\d+…\d+\) ms {2}ETA [\d.]+ \([\d.]+…[\d.]+\) m?s/);
+  });
+
   it('shows notes without letting them write escapes', () => {
     const lines = render(addNote(initialLive, 'warning', 'the \u001b[31mdisk\nis full'), wide);
     expect(lines.at(-1)).toBe('warning: the \u{FFFD}[31mdisk is full');

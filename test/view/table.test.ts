@@ -43,6 +43,11 @@ describe('the table of a migration', () => {
     for (const { reason } of acted) expect(lines.filter((line) => line.includes(reason.text)).length).toBeGreaterThan(0);
   });
 
+  it('shows downtime and ETA with their ranges', async () => {
+    const lines = await printed(simulated('busy-database', 'working-set'), piped);
+    expect(lines.some((line) => /\d \(\d+…\d+\) ms +[\d.]+ \([\d.]+…[\d.]+\) m?s {2}/.test(line))).toBe(true);
+  });
+
   it('ends in a summary that says outcome, downtimes and caps', async () => {
     const text = (await printed(records, piped)).join('\n');
     expect(text).toMatch(/Downtime, target +200 ms/);

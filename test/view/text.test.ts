@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { showBytes, showMs, showRange, showUpper } from '../../src/view/human.ts';
+import { showBytes, showMs, showNarrow, showRange } from '../../src/view/human.ts';
 import { compose, type Style } from '../../src/view/segments.ts';
 import { clip, columnsOf, filled, safeText, wrap } from '../../src/view/text.ts';
 import { hostileName } from '../trace/arbitrary.ts';
@@ -84,8 +84,43 @@ describe('numbers for people', () => {
   it('show a range only where there is one', () => {
     expect(showRange({ low: 70, value: 84, high: 110 })).toBe('84 ms (70 ms … 110 ms)');
     expect(showRange({ low: 84, value: 84, high: 84.2 })).toBe('84 ms');
-    expect(showUpper({ low: 1, value: 84, high: 110 })).toBe('84 ms (≤ 110 ms)');
-    expect(showUpper({ low: 80, value: 84, high: Number.POSITIVE_INFINITY })).toBe('84 ms (≤ never)');
+  });
+
+  it('show a range in one unit where there is little room', () => {
+    const never = Number.POSITIVE_INFINITY;
+    expect(
+      [
+        { low: 70, value: 84, high: 110 },
+        { low: 84, value: 84, high: 84.2 },
+        { low: 980, value: 1050, high: 1100 },
+        { low: 9000, value: 9500, high: 12_000 },
+        { low: 58_000, value: 65_000, high: 130_000 },
+        { low: 3_000_000, value: 3_660_000, high: 7_200_000 },
+        { low: 80, value: 84, high: never },
+        { low: 80, value: never, high: never },
+        undefined,
+      ].map(showNarrow),
+    ).toEqual([
+      '84 (70…110) ms',
+      '84 ms',
+      '1.05 (0.98…1.10) s',
+      '9.5 (9.0…12.0) s',
+      '1:05 (0:58…2:10) min',
+      '1:01 (0:50…2:00) h',
+      '84 (80…∞) ms',
+      'never',
+      '-',
+    ]);
+  });
+
+  it('a range of up to four days fits its column', () => {
+    const time = fc.double({ min: 0, max: 99 * 3_600_000, noNaN: true });
+    fc.assert(
+      fc.property(fc.tuple(time, time, time), (three) => {
+        const [low = 0, value = 0, high = 0] = three.toSorted((a, b) => a - b);
+        expect(showNarrow({ low, value, high }).length).toBeLessThanOrEqual(23);
+      }),
+    );
   });
 
   it('never grow wide', () => {
