@@ -1,14 +1,12 @@
-import { writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { messageOf, XthrottleError } from '../../src/core/index.ts';
 import { type BenchArguments, HELP, parseArguments } from './arguments.ts';
 import { casesOf } from './case.ts';
 import { measureCost } from './cost.ts';
 import { explained } from './explain.ts';
-import { htmlPage } from './html.ts';
-import { intoMarkdown } from './markdown.ts';
+import { checkOutputs, saveOutputs } from './outputs.ts';
 import { measureAll, serveAsWorker } from './pool.ts';
-import { type BenchReport, jsonOf, reportOf } from './report.ts';
+import { reportOf } from './report.ts';
 import { benchTelemetry } from './telemetry.ts';
 import { terminalText } from './text.ts';
 import { variants } from './variants.ts';
@@ -26,8 +24,9 @@ export async function main(argv: readonly string[]): Promise<number> {
       process.stdout.write(HELP);
       return 0;
     }
-    await bench(args);
-    return 0;
+    const unsaved = await bench(args);
+    for (const text of unsaved) process.stderr.write(`bench: ${text}\n`);
+    return unsaved.length === 0 ? 0 : 1;
   } catch (error) {
     process.stderr.write(`bench: ${messageOf(error)}\n`);
     if (error instanceof XthrottleError && error.hint !== undefined) process.stderr.write(`${error.hint}\n`);
@@ -35,12 +34,14 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
-async function bench(args: BenchArguments): Promise<void> {
+/** What could not be saved. */
+async function bench(args: BenchArguments): Promise<readonly string[]> {
   const unknown = [...(args.only ?? []), ...(args.explain === undefined ? [] : [args.explain])].find(
     (name) => !variants.some((v) => v.name === name),
   );
   if (unknown !== undefined)
     throw new XthrottleError('usage', `there is no row "${unknown}"`, { hint: variants.map((v) => v.name).join('\n') });
+  checkOutputs(args);
   const startedAt = performance.now();
   const cases = casesOf(args.seed, args.quick ? QUICK : FULL);
   const results = await measureAll(cases, {
@@ -59,16 +60,10 @@ async function bench(args: BenchArguments): Promise<void> {
   });
   process.stdout.write(terminalText(report));
   if (args.explain !== undefined) process.stdout.write(explained(report, args.explain));
-  save(args, report);
+  return saveOutputs(args, report);
 }
 
 const rowsOf = (args: BenchArguments): readonly string[] => args.only ?? variants.filter((v) => !args.quick || v.quick).map((v) => v.name);
-
-function save(args: BenchArguments, report: BenchReport): void {
-  if (args.json !== undefined) writeFileSync(args.json, `${JSON.stringify(jsonOf(report), null, 2)}\n`);
-  if (args.html !== undefined) writeFileSync(args.html, htmlPage(report));
-  if (args.markdown !== undefined) intoMarkdown(args.markdown, report);
-}
 
 function progress(done: number, all: number): void {
   if (!process.stderr.isTTY) return;

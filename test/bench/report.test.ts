@@ -1,4 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, describe, expect, it } from 'vitest';
 import { XthrottleError } from '../../src/core/index.ts';
 import { HELP, parseArguments } from './arguments.ts';
 import { casesOf } from './case.ts';
@@ -7,8 +10,10 @@ import { criteria } from './criteria.ts';
 import { explained } from './explain.ts';
 import { NOT_REACHABLE, reference, result, row } from './fixtures.ts';
 import { htmlPage } from './html.ts';
+import { main } from './main.ts';
 import { BEGIN, END, markdownSection, withSection } from './markdown.ts';
 import { measure } from './measure.ts';
+import { checkOutputs, saveOutputs } from './outputs.ts';
 import { jsonOf, reportOf } from './report.ts';
 import { terminalText } from './text.ts';
 import { OURS, variants } from './variants.ts';
@@ -90,6 +95,30 @@ describe('the results file', () => {
   it('is not touched when a marker is missing', () => {
     expect(() => withSection(`${END}\n`, 'new')).toThrow(XthrottleError);
     expect(() => withSection(`${BEGIN}\n`, 'new')).toThrow(XthrottleError);
+  });
+});
+
+describe('the files', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'xthrottle-bench-'));
+  const inside = (name: string) => join(folder, name);
+  const none = { json: undefined, html: undefined, markdown: undefined };
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it('are looked at before anything is measured', async () => {
+    expect(() => checkOutputs({ ...none, html: inside('no/x.html') })).toThrow(/--html .*x\.html cannot be written: there is no folder/);
+    expect(() => checkOutputs({ ...none, json: folder })).toThrow(/it is a folder/);
+    writeFileSync(inside('half.md'), `${BEGIN}\n`);
+    expect(() => checkOutputs({ ...none, markdown: inside('half.md') })).toThrow(XthrottleError);
+    expect(() => checkOutputs({ html: inside('x.html'), json: 'x.json', markdown: inside('x.md') })).not.toThrow();
+    expect(existsSync(inside('x.html'))).toBe(false);
+    expect(await main(['--json', inside('no/x.json')])).toBe(2);
+  });
+
+  it('are saved each whatever becomes of the others', () => {
+    const files = { json: inside('no/x.json'), html: inside('x.html'), markdown: inside('x.md') };
+    expect(saveOutputs(files, report)).toEqual([expect.stringMatching(/x\.json was not written: .*ENOENT/)]);
+    expect(readFileSync(files.html, 'utf8')).toContain('<html');
+    expect(readFileSync(files.markdown, 'utf8')).toContain(BEGIN);
   });
 });
 
