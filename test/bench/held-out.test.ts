@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { drawScenario } from './held-out.ts';
+import { DISTRIBUTION, drawScenario } from './held-out.ts';
 import { median, quantile } from './statistics.ts';
 
 const drawn = Array.from({ length: 400 }, (_, i) => drawScenario(12, i));
@@ -40,7 +40,7 @@ describe('held-out scenarios', () => {
     expect(median(ratios)).toBeLessThan(1.7);
   });
 
-  it('have five rounds, credit2, devices and phases about as often as stated', () => {
+  it('have five rounds, credit2, devices, phases and bursts about as often as stated', () => {
     const share = (is: (s: (typeof drawn)[number]) => boolean): number => drawn.filter(is).length / drawn.length;
     const near = (value: number, stated: number): void => expect(Math.abs(value - stated)).toBeLessThan(0.08);
     near(
@@ -63,6 +63,16 @@ describe('held-out scenarios', () => {
       share((s) => s.link.sags.length > 0),
       0.1,
     );
+    const many = Array.from({ length: 4000 }, (_, i) => drawScenario(3, i));
+    expect(DISTRIBUTION.join()).toContain('one in eight bursts or lulls');
+    expect(Math.abs(many.filter((s) => s.bursts !== undefined).length / many.length - 1 / 8)).toBeLessThan(0.02);
+  });
+
+  it('have no more vCPUs than the power of two nearest to their memory over 512 MiB', () => {
+    expect(DISTRIBUTION.join()).toContain('at most the one nearest to memory / 512 MiB');
+    const most = (s: (typeof drawn)[number]): number => Math.min(64, 2 ** Math.round(Math.log2(s.domain.memoryMib / 512)));
+    expect(drawn.filter((s) => s.domain.vcpus > most(s))).toEqual([]);
+    expect(drawn.some((s) => most(s) < 64 && s.domain.vcpus === most(s))).toBe(true);
   });
 });
 

@@ -4,10 +4,11 @@ import { type NamedScenario, scenarioOf } from '../../src/sim/scenario-files.ts'
 /** The held-out set is drawn from this; the text is printed with every result. */
 export const DISTRIBUTION = [
   'link: 1 … 100 Gb/s, log-uniform, 90 % of it usable, ±0 … 15 %; one in ten sags to 30 … 70 % for 2 … 8 s, twice a minute or more',
-  'memory: 1 GiB … 1 TiB, log-uniform, at most what the link sends in 5 minutes; vCPUs: 1 … 64, powers of two; demand: 30 … 100 % of them',
+  'memory: 1 GiB … 1 TiB, log-uniform, at most what the link sends in 5 minutes',
+  'vCPUs: 1 … 64, powers of two, at most the one nearest to memory / 512 MiB; demand: 30 … 100 % of them',
   'writes at full speed: 0.15 … 10 × the pages that the link sends, log-uniform, onto 1 … 60 % of the memory, ±0 … 20 %',
   'patterns: uniform, sweep or hot-cold (hot: 3 … 20 % of the pages, 60 … 95 % of the writes), beside a small kernel set;',
-  '  one in four has 1 … 15 % of its writes from devices; one in four has a busy phase (×2 … ×8), one in six bursts or lulls',
+  '  one in four has 1 … 15 % of its writes from devices; one in four has a busy phase (×2 … ×8), one in eight bursts or lulls',
   'target: 150 … 600 ms, log-uniform; three in five with stock’s five rounds, else at most 12; one in ten under credit2',
 ] as const;
 
