@@ -19,7 +19,9 @@ export const HELP = `npm run bench -- [options]
   --only A,B        only these rows (names as in the table)
   --explain ROW     also one line a case for that row, the worst first
   --html FILE       a self-contained page with charts
-  --json FILE       { tuned, heldOut } → per controller
+  --json FILE       { tuned, heldOut } → per controller; lost work against auto-converge, geometric means where both attain:
+                    lostWorkVsAutoConvergeAll over all of these (N: nBothAttain), lostWorkVsAutoConverge (and plannerVsAutoConverge)
+                    over those where either throttled (N: nBothAttainThrottled); totalTimeVsAutoConverge over nBothAttain
   --markdown FILE   replaces the benchmark's section in FILE, between its markers
   --jobs N          threads (default: one per CPU)
 `;

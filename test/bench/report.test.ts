@@ -137,6 +137,14 @@ describe('arguments', () => {
       expect(HELP).toContain(option);
   });
 
+  it('help and results say which cases stand behind the keys against auto-converge', () => {
+    const keys = Object.keys(report.sets.tuned.rows[OURS] ?? {});
+    for (const key of ['lostWorkVsAutoConverge', 'lostWorkVsAutoConvergeAll', 'nBothAttainThrottled', 'nBothAttain']) {
+      expect(keys).toContain(key);
+      for (const said of [HELP, markdownSection(report)]) expect(said).toMatch(new RegExp(`\\b${key}\\b`));
+    }
+  });
+
   it.each([['--seed', 'x'], ['--seed', '-1'], ['--jobs', '0'], ['--sed', '1'], ['stray']])('refuses %s %s', (...argv) => {
     expect(() => parse(...argv)).toThrow(XthrottleError);
   });
