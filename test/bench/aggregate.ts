@@ -68,7 +68,7 @@ const spread = (values: readonly number[]): Spread => ({ median: quantile(values
 /** Stalls are drawn from a law with a bound: more than this above it is an outlier, not rounding. */
 const STALL_SLACK_MS = 1;
 /** The planner searches over a grid of speeds; less than this share of the guest time below it is its grid, not a bug. */
-const PLANNER_STEP_SHARE = 0.01;
+export const PLANNER_STEP_SHARE = 0.01;
 
 export function aggregate(results: readonly CaseResult[], variant: string): Aggregate {
   const pairs = results.flatMap((r) => r.rows.filter((row) => row.variant === variant).map((row) => pairOf(row, r.references)));
