@@ -13,7 +13,8 @@ import type { NamedScenario } from './scenario-files.ts';
  * It knows the realisation (link, write rates, phases: all functions of seed and time) and keeps the constraints of the controllers: the
  * floor of the cap, the profile's slew limit from one round's mean speed to the next, the number of live rounds, the slice that the guest
  * runs before its last stall and the downtime would join. It chooses one mean speed a round so that the last dirty set fits the target at the
- * least lost work Σ (1 − speed) × time. Parking is not in it: a capped guest runs evenly.
+ * least lost work Σ (1 − speed) × time. Parking is not in it: a capped guest runs evenly. With `luck: 'best'` it is: the guest stands, or
+ * runs, a stall longer than its cap asks for in any round that this suits, which no controller can count on.
  *
  * Forward dynamic programming over rounds. A node is (time, pages to send, speed of the round before, work lost); the time a round takes
  * follows from its pages alone. After each round only nodes stay that no other beats in pages, lost work and freedom to slow down at about
@@ -40,6 +41,8 @@ export interface PlannerOptions {
   readonly beam?: number;
   /** Any plan that fits will do. */
   readonly anyPlan?: boolean;
+  /** How a capped guest gets its speed in a round: evenly (default), or parked and let run when it suits best. */
+  readonly luck?: 'even' | 'best';
 }
 
 /** Slew limit of each profile: the least share of the mean speed of the round before. */
@@ -52,6 +55,8 @@ const BEAM = 640;
 const BISECTIONS = 14;
 /** Stock Xen ends the rounds below so many dirty pages. */
 const STOCK_FEW_PAGES = 50;
+/** Speeds by ratio end here: parking may leave a short round none at all. */
+const LUCKY_SPEED_MIN = 0.02;
 /** Nodes whose times differ by less than this share meet the same phases. */
 const SAME_TIME = 0.02;
 const SAME_PAGES = 0.01;
@@ -78,11 +83,17 @@ interface World {
   readonly suspendPages: number;
   readonly slew: number;
   readonly runFirstMs: number;
+  readonly lucky: boolean;
 }
 
 /** The plan of least lost work; `attained` is false (and the rest that of the free run) when no plan fits the target. */
 export function planMigration(scenario: NamedScenario, seed: number, options: PlannerOptions): Plan {
-  return search(worldOf(scenario, seed, options.goal), options);
+  const world = worldOf(scenario, seed, options.goal);
+  const even = search(world, options);
+  if (options.luck !== 'best' || !scenario.host.parking) return even;
+  const lucky = search({ ...world, lucky: true }, options);
+  // Their grids differ.
+  return lucky.attained && (!even.attained || lucky.lostSeconds < even.lostSeconds) ? lucky : even;
 }
 
 /** True when a plan fits `share` of the target within `share` of the rounds. */
@@ -107,6 +118,7 @@ function worldOf(scenario: NamedScenario, seed: number, goal: Goal): World {
     suspendPages: suspendPagesOf(scenario, seed),
     slew: SLEW_OF[goal.profile],
     runFirstMs: stallMs > 0 ? runFirstMs : 0,
+    lucky: false,
   };
 }
 
@@ -117,7 +129,9 @@ interface Round {
   readonly readAtMs: number;
   readonly span: Span;
   readonly spanToAsk: Span;
+  /** The lowest mean speed, and the lowest that caps may ask for. */
   readonly limit: number;
+  readonly capLimit: number;
   readonly full: number;
 }
 
@@ -128,8 +142,29 @@ function roundOf(world: World, node: Node, index: number): Round {
   const sentAtMs = copiedMs + absent * 1000;
   const readAtMs = sentAtMs + scenario.host.roundOverheadMs;
   const span = tables.between(node.atMs, readAtMs);
-  const limit = Math.min(span.fullSpeed, Math.max(span.floorSpeed, world.slew * node.speedBefore));
-  return { node, sentAtMs, readAtMs, span, spanToAsk: tables.between(node.atMs, sentAtMs), limit, full: span.fullSpeed };
+  const capLimit = Math.min(span.fullSpeed, Math.max(span.floorSpeed, world.slew * node.speedBefore));
+  const limit = Math.max(0, capLimit - luckOf(world, capLimit, readAtMs - node.atMs));
+  return { node, sentAtMs, readAtMs, span, spanToAsk: tables.between(node.atMs, sentAtMs), limit, capLimit, full: span.fullSpeed };
+}
+
+/** How far parking can carry the mean speed of a span from what the cap asks for, either way: a stall more, or a stall less. */
+function luckOf(world: World, speed: number, spanMs: number): number {
+  if (!world.lucky || spanMs <= 0) return 0;
+  return (speed * stallAt(world, speed, Math.min)) / spanMs;
+}
+
+/** What the next round's slew limit goes by: the mean speed, or the least that the caps can have asked for. */
+function slewedFrom(world: World, round: Round, speed: number): number {
+  if (!world.lucky || speed <= round.capLimit) return speed;
+  const spanMs = round.readAtMs - round.node.atMs;
+  let low = round.capLimit;
+  let high = speed;
+  for (let k = 0; k < BISECTIONS; k++) {
+    const middle = (low + high) / 2;
+    if (middle + luckOf(world, middle, spanMs) < speed) low = middle;
+    else high = middle;
+  }
+  return low;
 }
 
 /** Unique pages dirty by writer after a span at `speed`, from `start` (an empty log). */
@@ -164,15 +199,16 @@ function ending(world: World, round: Round, speed: number): Ending {
     return { pages, endMs, downtimeMs: endMs - passMs - delayMs };
   };
   const direct = finish(0);
-  if (!throttled || world.runFirstMs === 0) return direct;
-  const stallMs = stallAt(world, speed);
+  // With luck the last stall ends just before.
+  if (!throttled || world.lucky || world.runFirstMs === 0) return direct;
+  const stallMs = stallAt(world, speed, Math.max);
   return direct.downtimeMs + stallMs <= goal.targetDowntimeMs ? direct : finish(world.runFirstMs);
 }
 
-/** The stall of the cap that gives this speed, by the highest demand there is: the shortest it can be. */
-function stallAt(world: World, speed: number): number {
+/** The stall of the cap that gives this speed, by the highest demand there is the shortest it can be, by the lowest the longest. */
+function stallAt(world: World, speed: number, which: (...demands: readonly number[]) => number): number {
   const { scenario, goal } = world;
-  const demand = Math.max(scenario.domain.cpuDemandPercent, ...scenario.phases.map((p) => p.cpuDemandPercent ?? 0));
+  const demand = which(scenario.domain.cpuDemandPercent, ...scenario.phases.map((p) => p.cpuDemandPercent ?? 0));
   return stallOf(speed * demand, goal.domain.activeVcpus, goal.capabilities.scheduler, goal.capabilities.tsliceMs);
 }
 
@@ -206,7 +242,7 @@ function search(world: World, options: PlannerOptions): Plan {
         }
       }
       if (mustEnd) continue;
-      for (const speed of speedsFrom(round.limit, round.full, options.speeds ?? SPEEDS)) children.push(childOf(world, round, speed));
+      for (const speed of speedsIn(world, round, options.speeds ?? SPEEDS)) children.push(childOf(world, round, speed));
     }
     nodes = pruned(children, options.beam ?? BEAM);
   }
@@ -220,7 +256,7 @@ function childOf(world: World, round: Round, speed: number): Node {
   return {
     atMs: round.readAtMs,
     pages: Math.round(sum(dirtied(world, round.span, speed))),
-    speedBefore: speed,
+    speedBefore: slewedFrom(world, round, speed),
     lostMs: lostAfter(round, speed, round.readAtMs),
     sentPages: round.node.sentPages + round.node.pages,
     speed,
@@ -241,6 +277,11 @@ function fastestFit(world: World, round: Round, targetMs: number): number | unde
     else high = middle;
   }
   return low;
+}
+
+function speedsIn(world: World, { limit, full }: Round, count: number): readonly number[] {
+  if (!world.lucky) return speedsFrom(limit, full, count);
+  return [...(limit < LUCKY_SPEED_MIN ? [limit] : []), ...speedsFrom(Math.min(full, Math.max(limit, LUCKY_SPEED_MIN)), full, count)];
 }
 
 /** Speeds from the limit to full, by ratio, closer together near full: a free last round needs no slice, and often little more than free before. */

@@ -35,6 +35,15 @@ describe('aggregate', () => {
     expect(of(result([row({ lostSeconds: 8.5 })], plan)).beatsPlanner).toBe(1);
   });
 
+  it('calls it luck where the planner could have lost as little with the best luck of parking', () => {
+    const lucky = (lostSeconds: number) => ({
+      ...result([row({ lostSeconds: 2 })], reference({ lostSeconds: 10 })),
+      luckyLostSeconds: { steep: lostSeconds },
+    });
+    expect(of(lucky(1), lucky(2.5), lucky(3.5))).toMatchObject({ beatsPlanner: 1, parkingLuck: 2 });
+    expect(of(result([row({ lostSeconds: 9.5 })], reference({ lostSeconds: 10 })))).toMatchObject({ beatsPlanner: 0, parkingLuck: 0 });
+  });
+
   it('compares with auto-converge where both attain, by geometric mean', () => {
     const against = (mine: number, qemu: number, attained = true) =>
       result([

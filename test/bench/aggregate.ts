@@ -1,6 +1,5 @@
-import type { Profile } from '../../src/core/index.ts';
 import type { CaseResult, Row } from './measure.ts';
-import type { Reference } from './reference.ts';
+import { isBelow, type Reference } from './reference.ts';
 import { geometricMean, quantile } from './statistics.ts';
 import { QEMU } from './variants.ts';
 
@@ -30,8 +29,10 @@ export interface Aggregate {
   /** Suspensions granted although the upper predicted bound exceeds the target. */
   readonly grantedAbove: number;
   readonly lostWorkRatio: Spread & { readonly n: number };
-  /** Cases in which it lost less than the planner by more than the planner's own step. */
+  /** Cases in which it lost less than the planner by more than the planner's own step, whatever the luck of parking. */
   readonly beatsPlanner: number;
+  /** … and those in which the planner could have lost as little, had it the best luck. */
+  readonly parkingLuck: number;
   /** Geometric mean where both attain and either lost work: where neither did there is nothing to compare. */
   readonly lostWorkVsAutoConverge: number | null;
   /** What the clairvoyant planner would have lost on the same cases, against auto-converge: nothing can do better. */
@@ -60,6 +61,7 @@ export interface Aggregate {
 interface Pair {
   readonly row: Row;
   readonly plan: Reference;
+  readonly luckyLostSeconds: number;
   readonly epsilon: number;
 }
 
@@ -67,15 +69,14 @@ const spread = (values: readonly number[]): Spread => ({ median: quantile(values
 
 /** Stalls are drawn from a law with a bound: more than this above it is an outlier, not rounding. */
 const STALL_SLACK_MS = 1;
-/** The planner searches over a grid of speeds; less than this share of the guest time below it is its grid, not a bug. */
-export const PLANNER_STEP_SHARE = 0.01;
 
 export function aggregate(results: readonly CaseResult[], variant: string): Aggregate {
-  const pairs = results.flatMap((r) => r.rows.filter((row) => row.variant === variant).map((row) => pairOf(row, r.references)));
+  const pairs = results.flatMap((r) => r.rows.filter((row) => row.variant === variant).map((row) => pairOf(row, r)));
   const feasible = pairs.filter((p) => p.plan.feasible);
   const reachable = pairs.filter((p) => p.plan.attained);
   const infeasible = pairs.filter((p) => !p.plan.attained);
   const compared = reachable.filter((p) => p.row.attained);
+  const below = compared.filter(({ row, plan }) => isBelow(row.lostSeconds, plan.lostSeconds, plan));
   const moved = pairs.filter((p) => p.row.observedMs !== null);
   const errors = moved.flatMap(({ row }) =>
     row.predictedMs === null || row.observedMs === null ? [] : [Math.abs(row.predictedMs - row.observedMs) / row.observedMs],
@@ -91,9 +92,8 @@ export function aggregate(results: readonly CaseResult[], variant: string): Aggr
     wrongVerdicts: feasible.filter(({ row }) => row.saidInfeasibleRound !== null || row.gaveUp).length,
     grantedAbove: moved.filter(({ row }) => row.predictedHighMs !== null && row.predictedHighMs > row.targetMs).length,
     lostWorkRatio: { ...spread(compared.map(lostRatio)), n: compared.length },
-    beatsPlanner: compared.filter(
-      ({ row, plan, epsilon }) => row.lostSeconds < plan.lostSeconds - (epsilon / EPSILON_SHARE) * PLANNER_STEP_SHARE,
-    ).length,
+    beatsPlanner: below.filter((p) => !isLuck(p)).length,
+    parkingLuck: below.filter(isLuck).length,
     ...againstQemu(results, variant),
     totalTimeRatio: spread(compared.map(({ row, plan }) => row.totalSeconds / plan.totalSeconds)),
     bytesRatio: spread(compared.map(({ row, plan }) => row.bytes / plan.bytes)),
@@ -110,10 +110,12 @@ export function aggregate(results: readonly CaseResult[], variant: string): Aggr
   };
 }
 
-function pairOf(row: Row, references: Readonly<Record<Profile, Reference>>): Pair {
+function pairOf(row: Row, { references, luckyLostSeconds }: CaseResult): Pair {
   const plan = references[row.profile];
-  return { row, plan, epsilon: EPSILON_SHARE * plan.guestSeconds };
+  return { row, plan, luckyLostSeconds: luckyLostSeconds[row.profile] ?? plan.lostSeconds, epsilon: EPSILON_SHARE * plan.guestSeconds };
 }
+
+const isLuck = ({ row, plan, luckyLostSeconds }: Pair): boolean => !isBelow(row.lostSeconds, luckyLostSeconds, plan);
 
 const lostRatio = ({ row, plan, epsilon }: Pair): number => (row.lostSeconds + epsilon) / (plan.lostSeconds + epsilon);
 

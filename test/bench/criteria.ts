@@ -1,4 +1,5 @@
-import { type Aggregate, PLANNER_STEP_SHARE } from './aggregate.ts';
+import type { Aggregate } from './aggregate.ts';
+import { PLANNER_STEP_SHARE } from './reference.ts';
 import { OURS } from './variants.ts';
 
 /** One line of what the project must reach. */

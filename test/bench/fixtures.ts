@@ -43,6 +43,7 @@ export const NOT_REACHABLE = reference({ attained: false, feasible: false });
 export const result = (rows: readonly Row[], plan: Reference = reference(), slewed: Reference = plan, steady = false): CaseResult => ({
   case: { set: rows[0]?.set ?? 'tuned', scenario: rows[0]?.scenario ?? 'guest', seed: rows[0]?.seed ?? 1 },
   rows,
+  luckyLostSeconds: {},
   references: { steep: plan, progressive: slewed, gradual: slewed },
   steady,
   cost: { simulateSeconds: 0.01, planSeconds: 0.02 },

@@ -3,7 +3,7 @@ import type { Controller, Decision, Observation, Profile } from '../../src/core/
 import { type SimResult, simulate } from '../../src/sim/run.ts';
 import type { NamedScenario } from '../../src/sim/scenario-files.ts';
 import { type Case, optionsOf, type SetName, scenarioOfCase } from './case.ts';
-import { type Reference, referenceOf } from './reference.ts';
+import { isBelow, luckyLostSeconds, type Reference, referenceOf } from './reference.ts';
 import { type Variant, variants } from './variants.ts';
 
 /** What one controller did in one case. Times in milliseconds unless named otherwise. */
@@ -40,6 +40,8 @@ export interface CaseResult {
   readonly case: Case;
   readonly rows: readonly Row[];
   readonly references: References;
+  /** What the planner would lose with the best luck of parking: where a row lost less than the even one. */
+  readonly luckyLostSeconds: LuckyLost;
   /** But for noise, guest and link keep their pace: no phases, bursts, sags or stalls. What changes by itself nobody can foresee but the planner. */
   readonly steady: boolean;
   /** Seconds of this machine: one migration, all decisions included, and one plan. */
@@ -52,6 +54,7 @@ const isSteady = ({ bursts, phases, link }: NamedScenario): boolean =>
 const PROFILES: readonly Profile[] = ['progressive', 'steep', 'gradual'];
 
 type References = Readonly<Record<Profile, Reference>>;
+type LuckyLost = Readonly<Partial<Record<Profile, number>>>;
 
 /** The planner on one case, under each slew limit. */
 export const referencesOf = (scenario: NamedScenario, seed: number): References =>
@@ -72,7 +75,20 @@ export function measure(of: Case, wanted: readonly Variant[] = variants, planned
     simulateSeconds: (doneAt - simulateAt) / 1000 / wanted.length,
     planSeconds: (simulateAt - planAt) / 1000 / PROFILES.length,
   };
-  return { case: of, rows, references, steady: isSteady(scenario), cost };
+  return { case: of, rows, references, luckyLostSeconds: luckyOf(rows, references, scenario), steady: isSteady(scenario), cost };
+}
+
+function luckyOf(rows: readonly Row[], references: References, scenario: NamedScenario): LuckyLost {
+  const below = rows.filter(({ profile, attained, lostSeconds }) => {
+    const plan = references[profile];
+    return attained && plan.attained && isBelow(lostSeconds, plan.lostSeconds, plan);
+  });
+  return Object.fromEntries(
+    [...new Map(below.map(({ profile, seed }) => [profile, seed]))].map(([profile, seed]) => [
+      profile,
+      luckyLostSeconds(scenario, seed, optionsOf(scenario, profile)),
+    ]),
+  );
 }
 
 function rowOf(of: Case, scenario: NamedScenario, variant: Variant): Row {

@@ -22,10 +22,15 @@ export interface Reference {
 
 const FEASIBLE_SHARE = 0.75;
 
+/** The planner searches over a grid of speeds; less than this share of the guest time below it is its grid, not a bug. */
+export const PLANNER_STEP_SHARE = 0.01;
+
+/** A row that lost less than a planner of the same case did, by more than that. */
+export const isBelow = (lostSeconds: number, plannedSeconds: number, { guestSeconds }: Reference): boolean =>
+  lostSeconds < plannedSeconds - guestSeconds * PLANNER_STEP_SHARE;
+
 export function referenceOf(scenario: NamedScenario, seed: number, options: GoalOptions): Reference {
-  const rounds = roundsOf(scenario);
-  const goal = goalOf(new World(scenario, seed, { roundsMax: rounds }), options);
-  const planner: PlannerOptions = { goal, rounds };
+  const planner = plannerOf(scenario, seed, options);
   const plan = planMigration(scenario, seed, planner);
   const { attained, lostSeconds, totalSeconds, bytes, downtimeMs } = plan;
   return {
@@ -38,4 +43,14 @@ export function referenceOf(scenario: NamedScenario, seed: number, options: Goal
     rounds: plan.rounds,
     downtimeMs,
   };
+}
+
+/** What the planner would lose on a guest that is always parked when it suits best. */
+export function luckyLostSeconds(scenario: NamedScenario, seed: number, options: GoalOptions): number {
+  return planMigration(scenario, seed, { ...plannerOf(scenario, seed, options), luck: 'best' }).lostSeconds;
+}
+
+function plannerOf(scenario: NamedScenario, seed: number, options: GoalOptions): PlannerOptions {
+  const rounds = roundsOf(scenario);
+  return { goal: goalOf(new World(scenario, seed, { roundsMax: rounds }), options), rounds };
 }

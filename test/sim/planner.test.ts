@@ -196,6 +196,34 @@ describe('clairvoyant planner', () => {
     );
   });
 
+  it('with the best luck of parking it never loses more, and keeps the target', () => {
+    let less = 0;
+    fc.assert(
+      fc.property(anySmall, fc.constantFrom<Profile>('steep', 'progressive'), (p, profile) => {
+        const scenario = scenarioOf({ ...drawn(p), host: { ...drawn(p).host, parking: true } }, 'parked');
+        const planner = plannerFor(scenario, p.seed, optionsFor(p.target, profile), 4);
+        const even = planMigration(scenario, p.seed, planner);
+        const lucky = planMigration(scenario, p.seed, { ...planner, luck: 'best' });
+        if (lucky.attained) expect(lucky.downtimeMs).toBeLessThanOrEqual(p.target);
+        if (!even.attained) return;
+        expect(lucky.attained).toBe(true);
+        expect(lucky.lostSeconds).toBeLessThanOrEqual(even.lostSeconds);
+        if (lucky.lostSeconds < even.lostSeconds) less += 1;
+      }),
+      { numRuns: 20 },
+    );
+    expect(less).toBeGreaterThan(0);
+  });
+
+  it('has no luck to hope for where nothing is parked, nor by default', () => {
+    const parked = small({ host: { roundLimit: 3 } });
+    const planner = plannerFor(parked, 1, optionsFor(250), 3);
+    expect(planMigration(parked, 1, { ...planner, luck: 'even' })).toEqual(planMigration(parked, 1, planner));
+    const evenly = small();
+    const other = plannerFor(evenly, 1, optionsFor(250), 3);
+    expect(planMigration(evenly, 1, { ...other, luck: 'best' })).toEqual(planMigration(evenly, 1, other));
+  });
+
   it('feasible is a stronger word than attained', () => {
     fc.assert(
       fc.property(anySmall, (p) => {
