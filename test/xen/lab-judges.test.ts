@@ -2,7 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Contender, winnersOf } from './lab/bench/table.ts';
+import { type Measured, TARGET_DOWNTIME_MS } from './lab/bench/measure.ts';
+import { markdownOf as benchMarkdownOf, type Contender, winnersOf } from './lab/bench/table.ts';
 import { type Cell, cellOf, cells, SAMPLE, twinId } from './lab/faults/cells.ts';
 import { isVoid, lostIn, placeOf } from './lab/faults/judge.ts';
 import type { Facts } from './lab/faults/run-cell.ts';
@@ -98,6 +99,31 @@ describe('results', () => {
     const later = new Results<{ id: string; value: number }>(file);
     expect(later.isDone('a')).toBe(false);
     expect(later.all).toHaveLength(1);
+  });
+});
+
+describe('the table of controllers on real Xen', () => {
+  it('says of each row at which commit it was measured', () => {
+    const measured = (id: string, commit: string): Measured & { readonly commit: string; readonly at: string } => ({
+      id,
+      commit,
+      at: '2026-01-01T00:00:00Z',
+      targetMs: TARGET_DOWNTIME_MS,
+      gapMs: 1800,
+      lostSeconds: 3,
+      withheldSeconds: 1,
+      totalSeconds: 40,
+      downtimeMs: 1700,
+      rounds: 5,
+      lastDirtyPages: 900,
+      capPercentMin: null,
+      outcome: 'met',
+      capRestored: true,
+      rateBefore: 2500,
+    });
+    const text = benchMarkdownOf([measured('seq, 8 MB/s, stock', 'aaa1111'), measured('seq, 8 MB/s, working-set', 'bbb2222')]);
+    expect(text).toMatch(/^\| seq, 8 MB\/s, stock \|.*\| aaa1111 \|$/m);
+    expect(text).toMatch(/^\| seq, 8 MB\/s, working-set \|.*\| bbb2222 \|$/m);
   });
 });
 

@@ -48,7 +48,6 @@ export function markdownOf(all: readonly Result[]): string {
     const real = byId.get(cell.id);
     return real === undefined ? [] : [{ cell, real, sim: predict(cell, stockOf(cell)) }];
   });
-  const commits = [...new Set(results.map(({ commit }) => commit))];
   const rows = both.map(({ cell, real, sim }) => [
     cell.id,
     `${Math.round(real.gapMs)}`,
@@ -61,6 +60,7 @@ export function markdownOf(all: readonly Result[]): string {
     `${Math.round(sim.gapMs)}`,
     seconds(sim.withheldSeconds),
     seconds(sim.totalSeconds),
+    real.commit,
   ]);
   const head = [
     'writer, link, controller',
@@ -74,9 +74,10 @@ export function markdownOf(all: readonly Result[]): string {
     'sim gap ms',
     'sim withheld s',
     'sim total s',
+    'commit',
   ];
   return [
-    `${results.length} of ${cells.length} cells (commit ${commits.join(', ')}). Gap and lost work by the guest's own clock; lost: seconds without work between the last heartbeat before and the last after, the gap and what log-dirty mode slows among them; withheld: of that what the caps took, by the guest's CPU time. A contest is won by who meets the target at the least cost to the guest, withheld and gap together (lost differs by seconds from run to run where nothing is withheld); within ${LEVEL_SECONDS} s and ${100 * LEVEL_SHARE} % of it the others are level. Right: the simulated host on the same parameters, medians of its seeds; of the emulator it knows the switch-over's fixed cost, from the stock row.`,
+    `${results.length} of ${cells.length} cells, each with the commit that it was measured at. Gap and lost work by the guest's own clock; lost: seconds without work between the last heartbeat before and the last after, the gap and what log-dirty mode slows among them; withheld: of that what the caps took, by the guest's CPU time. A contest is won by who meets the target at the least cost to the guest, withheld and gap together (lost differs by seconds from run to run where nothing is withheld); within ${LEVEL_SECONDS} s and ${100 * LEVEL_SHARE} % of it the others are level. In the columns called sim: the simulated host on the same parameters, medians of its seeds; of the emulator it knows the switch-over's fixed cost, from the stock row.`,
     '',
     tableOf([head, ...rows]),
     '',
