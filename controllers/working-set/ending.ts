@@ -21,6 +21,7 @@ import {
   predictDowntime,
   type Reason,
   type Suspension,
+  shareOfTarget,
   stockDecision,
 } from '../../src/core/index.ts';
 import { timeInRound, workInRound } from './guest.ts';
@@ -119,9 +120,9 @@ export function atPolicy(state: WorkingSetState, query: PolicyQuery, view: Outlo
     const judged = (dirty: Estimate<Pages>, by: Goal, laterMs = 0) =>
       judge(dirty, view.fullRate, rate, lastStall({ ...state.track, atMs: ms(state.track.atMs + laterMs) }, goal), by);
     const few = goal.capabilities.peek && view.dirty.value <= FEW_PAGES;
-    const ample = judged(view.dirty, { ...goal, targetDowntimeMs: ms(STOP_SHARE * goal.targetDowntimeMs) });
+    const ample = judged(view.dirty, shareOfTarget(STOP_SHARE, goal));
     const now = ample.fits === 'no' ? judged(few ? view.dirty : atGate(view), goal, UNTIL_GATE_MS) : ample;
-    const fits = goal.maxDirtyPages === undefined ? now.fits !== 'no' : view.dirty.high <= goal.maxDirtyPages;
+    const fits = now.fits !== 'no';
     const numbers = { dirtyPages: Math.round(view.dirty.value), predictedMs: Math.round(now.downtimeMs.value) };
     const sees = goal.capabilities.peek || isShort(state, query, view);
     if (fits && sees) {

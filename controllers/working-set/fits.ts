@@ -9,6 +9,7 @@ import {
   type Pages,
   pageRate,
   pages,
+  pagesSurelyWithin,
   pagesThatFit,
   pagesThatSurelyFit,
   plus,
@@ -73,21 +74,19 @@ export function fitting(
   caution: number,
 ) {
   const target = goal.targetDowntimeMs;
-  const read = (fit: number): number => Math.max(0, fit / GATE_READ - GATE_READ_PAGES);
   const { scheduler, tsliceMs } = goal.capabilities;
   const stallPages = (speed: number): number =>
     (stallOf(speed * demand, goal.domain.activeVcpus, scheduler, tsliceMs) * pageRate(rate.low)) / 1000;
-  if (goal.maxDirtyPages !== undefined) {
-    const most = goal.maxDirtyPages;
-    const no = { stallPages: () => 0 };
-    return {
-      sure: { fitPages: read(most), fitPagesLifted: read(most), fitPagesFree: read(most), ...no },
-      hoped: { fitPages: most, fitPagesLifted: most, fitPagesFree: most, ...no },
-    };
-  }
   const [fullThen, rateThen] = [widened(full, caution), widened(rate, caution)];
+  const then = (count: Pages): Estimate<Pages> => widened(gateReads(count), caution);
+  if (goal.maxDirtyPages !== undefined) {
+    const { maxDirtyPages } = goal;
+    const within = (liftMs?: Ms): number => pagesSurelyWithin(maxDirtyPages, fullThen, goal, liftMs, then);
+    const hoped = pagesSurelyWithin(maxDirtyPages, exactly(full.low), goal);
+    return { sure: fitOf(within(), within(ms(0))), hoped: fitOf(hoped, hoped) };
+  }
   const most = (liftMs: Ms | undefined, runFirstMs = ms(0)): number =>
-    pagesThatSurelyFit(target, fullThen, rateThen, goal, liftMs, runFirstMs, (count) => widened(gateReads(count), caution));
+    pagesThatSurelyFit(target, fullThen, rateThen, goal, liftMs, runFirstMs, then);
   // Guest and link may turn out better than they were seen; what switching over costs stays as uncertain as it is, and the gate reckons with it.
   const hoped = pagesThatSurelyFit(target, exactly(full.low), exactly(rateHoped), goal);
   return {
@@ -101,6 +100,9 @@ export function fitting(
     hoped: { fitPages: hoped, fitPagesLifted: hoped, fitPagesFree: hoped, stallPages: () => 0 },
   };
 }
+
+/** What fits a target of pages: no stall joins it, and the guest is not let run first. */
+const fitOf = (lifted: number, free: number) => ({ fitPages: lifted, fitPagesLifted: lifted, fitPagesFree: free, stallPages: () => 0 });
 
 /** Pages dirty by now. `extraMs`: work on top that parking may have let pass since the last look. */
 export function dirtyRange(guest: GuestView, shapes: Shapes, extraMs: number): Estimate<Pages> {

@@ -131,7 +131,8 @@ export function outlook(
   const deviceShare = Math.min(base.deviceShare, guest.curve.deviceSaid?.least ?? 0);
   const hopeful: PlanModel = { ...base, ...fit.hoped, deviceShare, shape: shapes.low, ...speeds(rateHoped, rateHoped) };
   const calmShape = shapeOf(calmest(guest.curve));
-  const faster = rateCalm / rate.value;
+  // A faster link sends more in the same time, but no target of pages gets larger by it.
+  const faster = goal.maxDirtyPages === undefined ? rateCalm / rate.value : 1;
   const calmFit = {
     fitPages: fit.sure.fitPages * faster,
     fitPagesLifted: fit.sure.fitPagesLifted * faster,

@@ -37,7 +37,8 @@ const goalOptionSpecs = {
     type: 'string',
     requiresArg: true,
     group: TARGET,
-    describe: 'alternative target: suspend only with at most so many pages to send',
+    describe:
+      'alternative target: at most so many pages sent after the suspend, what the guest dirties until it stands and the suspend itself (about 300) included',
   },
   deadline: { type: 'string', requiresArg: true, group: TARGET, describe: 'finish or give up by then, from the start of the migration' },
   'on-miss': {

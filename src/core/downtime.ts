@@ -78,13 +78,15 @@ function suspendLatency(goal: Goal): Estimate<Ms> {
   return between(low, ms(value / share), ms(high / share));
 }
 
-/** The most pages that may be dirty at the suspend request for the downtime to fit `target`; 0 when not even none fits. */
+/** The most pages that may be dirty at the suspend request for the downtime to fit `target`, or for the goal's pages; 0 when not even none fits. */
 export function pagesThatFit(target: Ms, fullRate: number, rate: BytesPerSecond, goal: Goal): Pages {
   const latency = goal.suspendLatencyMs.value / ownShare(goal);
+  const meanwhile = (fullRate * (goal.capabilities.liftLatencyMs + latency)) / 1000;
+  if (goal.maxDirtyPages !== undefined) return pages(Math.max(0, goal.maxDirtyPages - meanwhile - SUSPEND_PAGES));
   const left = target - latency - goal.overheadMs.value;
   if (left <= 0) return pages(0);
   const sendable = left / sendTime(pages(1), rate);
-  return pages(Math.max(0, sendable - (fullRate * (goal.capabilities.liftLatencyMs + latency)) / 1000 - SUSPEND_PAGES));
+  return pages(Math.max(0, sendable - meanwhile - SUSPEND_PAGES));
 }
 
 /** Steps of the search below: what it looks for is nearly linear in the pages. */
@@ -104,16 +106,32 @@ export function pagesThatSurelyFit(
   dirtyOf: (count: Pages) => Estimate<Pages> = exactly,
 ): Pages {
   const upper = (count: number): number => predictDowntime(dirtyOf(pages(count)), fullRate, rate, goal, liftMs, runFirstMs).high;
+  return mostThatFits(target, upper, sendTime(pages(1), rate.value), goal);
+}
+
+/** The same for `most` pages sent after the suspend. */
+export function pagesSurelyWithin(
+  most: Pages,
+  fullRate: Estimate<number>,
+  goal: Goal,
+  liftMs: Ms = goal.capabilities.liftLatencyMs,
+  dirtyOf: (count: Pages) => Estimate<Pages> = exactly,
+): Pages {
+  return mostThatFits(most, (count) => predictLastPages(dirtyOf(pages(count)), fullRate, goal, liftMs).high, 1, goal);
+}
+
+/** The largest count whose upper bound is within `target`; `slope`: the least that a page adds. */
+function mostThatFits(target: number, upper: (count: number) => number, slope: number, goal: Goal): Pages {
   let low = 0;
-  let lowMs = upper(0);
-  if (lowMs > target) return pages(0);
-  const most = Math.min(goal.domain.populatedPages, (target - lowMs) / sendTime(pages(1), rate.value));
-  const mostMs = upper(most);
-  if (mostMs <= target) return pages(most);
+  let lowUpper = upper(0);
+  if (lowUpper > target) return pages(0);
+  const most = Math.min(goal.domain.populatedPages, (target - lowUpper) / slope);
+  const mostUpper = upper(most);
+  if (mostUpper <= target) return pages(most);
   // The range widens with the pages, so that a chord lies above and each step on the safe side; but for the clamp, which the gate sees to.
-  for (let k = 0; k < CHORDS && mostMs > lowMs; k++) {
-    low += ((most - low) * (target - lowMs)) / (mostMs - lowMs);
-    lowMs = upper(low);
+  for (let k = 0; k < CHORDS && mostUpper > lowUpper; k++) {
+    low += ((most - low) * (target - lowUpper)) / (mostUpper - lowUpper);
+    lowUpper = upper(low);
   }
   return pages(low);
 }

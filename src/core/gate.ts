@@ -2,7 +2,7 @@ import { capPercent } from './cap.ts';
 import { because, type Decision, type Forecast } from './decision.ts';
 import { predictDowntime, predictLastPages } from './downtime.ts';
 import { between, type Estimate, exactly } from './estimate.ts';
-import type { Goal } from './goal.ts';
+import { type Goal, targetInWords } from './goal.ts';
 import { stallOf } from './stall.ts';
 import { boundedStall } from './standing.ts';
 import { currentRound, type Track } from './track.ts';
@@ -73,7 +73,7 @@ export interface Suspension {
 
 /**
  * Judges a suspension with `dirty` pages. A last stall and the downtime join into one gap for the guest: either their sum fits the target,
- * or the guest runs for a moment in between, and what it dirties meanwhile at full speed has to fit too.
+ * or the guest runs for a moment in between, and what it dirties meanwhile at full speed has to fit too. A target of pages knows no stall.
  */
 export function judge(
   dirty: Estimate<Pages>,
@@ -82,10 +82,15 @@ export function judge(
   stallMs: Ms,
   goal: Goal,
 ): Suspension {
-  const { runFirstMs } = goal.capabilities;
+  const { maxDirtyPages, capabilities } = goal;
+  const { runFirstMs } = capabilities;
   const liftMs = liftNeeded(stallMs, goal);
   const downtimeMs = predictDowntime(dirty, fullRate, rate, goal, liftMs);
   const afterSliceMs = predictDowntime(dirty, fullRate, rate, goal, liftMs, runFirstMs);
+  if (maxDirtyPages !== undefined) {
+    const lastPages = predictLastPages(dirty, fullRate, goal, liftMs);
+    return { downtimeMs, afterSliceMs, lastPages, stallMs, fits: lastPages.high <= maxDirtyPages ? 'now' : 'no' };
+  }
   const target = goal.targetDowntimeMs;
   const fits = downtimeMs.high + stallMs <= target ? 'now' : stallMs > 0 && afterSliceMs.high <= target ? 'after-slice' : 'no';
   return {
@@ -105,7 +110,8 @@ export function gate(track: Track, goal: Goal): Decision {
 /**
  * The suspend gate, shared by the controllers: the answer to a suspend request.
  *
- * upper predicted downtime and last stall ≤ target → grant; else, with a moment of running in between, → grant after it;
+ * upper predicted downtime and last stall (a target of pages: upper predicted pages) ≤ target → grant;
+ * else, with a moment of running in between, → grant after it;
  * else on-miss abort → deny (the guest is never suspended); on-miss proceed → grant, as stock Xen would.
  * No prediction possible → grant: when we do not know we behave as stock.
  */
@@ -114,6 +120,7 @@ export function answerSuspend(dirty: Estimate<Pages> | undefined, fullRate: Esti
     return { action: 'grant', reason: because('no-prediction', 'no transfer rate or dirty count is known: suspended as stock Xen would') };
   }
   const suspension = judge(dirty, fullRate, track.transferRate, lastStall(track, goal), goal);
+  if (goal.maxDirtyPages !== undefined) return gateByPages(suspension, goal, goal.maxDirtyPages);
   const { stallMs, fits } = suspension;
   const slice = fits === 'after-slice';
   const downtimeMs = slice ? suspension.afterSliceMs : suspension.downtimeMs;
@@ -123,10 +130,9 @@ export function answerSuspend(dirty: Estimate<Pages> | undefined, fullRate: Esti
     lastPages,
     guestGapMs: ms(slice ? Math.max(downtimeMs.high, stallMs) : downtimeMs.high + stallMs),
   };
-  if (goal.maxDirtyPages !== undefined) return gateByPages(dirty, goal, goal.maxDirtyPages, forecast);
   const target = goal.targetDowntimeMs;
   const numbers = { predictedMs: Math.round(downtimeMs.value), upperMs: Math.round(downtimeMs.high), targetMs: target };
-  const said = `predicted downtime ${numbers.predictedMs} ms (at most ${numbers.upperMs}) against a target of ${target} ms`;
+  const said = `predicted downtime ${numbers.predictedMs} ms (at most ${numbers.upperMs}) against a target of ${targetInWords(goal)}`;
   const runFirst = slice ? { runFirstMs: goal.capabilities.runFirstMs } : {};
   if (fits === 'now') return { action: 'grant', forecast, reason: because('fits', said, numbers) };
   if (fits === 'after-slice') {
@@ -144,11 +150,12 @@ export function answerSuspend(dirty: Estimate<Pages> | undefined, fullRate: Esti
   return { action: 'deny', forecast, reason: because('misses-abort', `${missed}; --on-miss abort: the guest stays here`, numbers) };
 }
 
-function gateByPages(now: Estimate<Pages>, goal: Goal, most: Pages, forecast: Forecast): Decision {
-  const dirty = Math.round(now.high);
-  const numbers = { dirtyPages: dirty, maxDirtyPages: most };
-  if (dirty <= most)
-    return { action: 'grant', forecast, reason: because('fits', `${dirty} dirty pages, at most ${most} allowed`, numbers) };
-  const action = goal.onMiss === 'proceed' ? 'grant' : 'deny';
-  return { action, forecast, reason: because(`misses-${goal.onMiss}`, `${dirty} dirty pages, at most ${most} allowed`, numbers) };
+function gateByPages({ downtimeMs, lastPages, stallMs, fits }: Suspension, goal: Goal, most: Pages): Decision {
+  const forecast: Forecast = { downtimeMs, lastPages, guestGapMs: ms(downtimeMs.high + stallMs) };
+  const numbers = { predictedPages: Math.round(lastPages.value), upperPages: Math.ceil(lastPages.high), maxDirtyPages: most };
+  const said = `predicted ${numbers.predictedPages} pages sent after the suspend (at most ${numbers.upperPages}) against a target of ${targetInWords(goal)}`;
+  if (fits !== 'no') return { action: 'grant', forecast, reason: because('fits', said, numbers) };
+  return goal.onMiss === 'proceed'
+    ? { action: 'grant', forecast, reason: because('misses-proceed', `${said}; --on-miss proceed`, numbers) }
+    : { action: 'deny', forecast, reason: because('misses-abort', `${said}; --on-miss abort: the guest stays here`, numbers) };
 }

@@ -1,6 +1,6 @@
 import type { Cap } from './cap.ts';
 import type { Estimate } from './estimate.ts';
-import type { CpuPercent, Ms, Pages } from './units.ts';
+import { type CpuPercent, type Ms, ms, type Pages, pages } from './units.ts';
 
 export type SchedulerName = 'credit' | 'credit2' | 'other';
 
@@ -55,7 +55,7 @@ export interface Goal {
   readonly prefer: Preference;
   /** From the migration's start; the controller must have finished or aborted by then. */
   readonly deadlineMs?: Ms;
-  /** Alternative target: suspend only with at most so many pages to send. */
+  /** Alternative target: at most so many pages sent after the suspend, all that is dirtied until the guest stands included. */
   readonly maxDirtyPages?: Pages;
   /** Fixed part of the downtime for this pair of hosts: everything but sending the last pages. Learned from migrations. */
   readonly overheadMs: Estimate<Ms>;
@@ -66,3 +66,13 @@ export interface Goal {
   /** Options of one controller, by name (`--controller-option step=10`). */
   readonly options: Readonly<Record<string, number>>;
 }
+
+/** The target in words, in the unit it is judged in. */
+export const targetInWords = ({ targetDowntimeMs, maxDirtyPages }: Pick<Goal, 'targetDowntimeMs' | 'maxDirtyPages'>): string =>
+  maxDirtyPages === undefined ? `${targetDowntimeMs} ms` : `${maxDirtyPages} pages`;
+
+/** The same goal with so much of its target, whichever it has. */
+export const shareOfTarget = (share: number, goal: Goal): Goal =>
+  goal.maxDirtyPages === undefined
+    ? { ...goal, targetDowntimeMs: ms(share * goal.targetDowntimeMs) }
+    : { ...goal, maxDirtyPages: pages(share * goal.maxDirtyPages) };

@@ -1,7 +1,7 @@
 import { type Cap, capPercent, capToXen, isLower } from './cap.ts';
 import type { Decision } from './decision.ts';
 import type { Estimate } from './estimate.ts';
-import type { Goal } from './goal.ts';
+import { type Goal, targetInWords } from './goal.ts';
 import type { Observation } from './observation.ts';
 import type { Outcome, SummaryRecord } from './record.ts';
 import { stallOf } from './stall.ts';
@@ -200,11 +200,10 @@ function outcomeOf(sum: Tally, close: Close, goal: Goal): Outcome {
 }
 
 function reasonOf(outcome: Outcome, sum: Tally, close: Close, goal: Goal): string {
-  const observed = close.observedDowntimeMs === undefined ? 'not observed' : `${Math.round(close.observedDowntimeMs)} ms`;
   switch (outcome) {
     case 'met':
     case 'missed':
-      return `downtime ${observed} against a target of ${goal.targetDowntimeMs} ms`;
+      return `${achieved(sum, close, goal)} against a target of ${targetInWords(goal)}`;
     case 'aborted':
       return close.reason ?? sum.abortDecision?.reason.text ?? 'aborted';
     case 'released':
@@ -212,4 +211,10 @@ function reasonOf(outcome: Outcome, sum: Tally, close: Close, goal: Goal): strin
     case 'failed':
       return close.reason ?? 'the migration failed';
   }
+}
+
+/** What the target is about, as it came out. */
+function achieved({ lastDirtyPages }: Tally, { observedDowntimeMs }: Close, { maxDirtyPages }: Goal): string {
+  if (maxDirtyPages !== undefined) return `${lastDirtyPages ?? 'an unknown number of'} pages sent after the suspend`;
+  return `downtime ${observedDowntimeMs === undefined ? 'not observed' : `${Math.round(observedDowntimeMs)} ms`}`;
 }

@@ -205,6 +205,14 @@ describe('working-set', () => {
     expect(truth.pagesAfterSuspend).toBeLessThanOrEqual(20_000);
   });
 
+  it.each([5000, 7000, 10_000])('keeps a promise in pages: what is sent after a granted suspend is at most %i', (most) => {
+    for (const seed of [1, 2]) {
+      const { summary, truth } = run(loadScenario('busy-database'), { targetDowntimeMs: ms(200), maxDirtyPages: pages(most) }, seed);
+      expect(['met', 'aborted']).toContain(summary.outcome);
+      if (summary.outcome === 'met') expect(truth.pagesAfterSuspend).toBeLessThanOrEqual(most);
+    }
+  });
+
   it('safety stays above half of what the guest may use', () => {
     const caps = capsOf(run(busy(), { prefer: 'safety' }));
     for (const cap of caps) expect(cap).toBeGreaterThanOrEqual(200);

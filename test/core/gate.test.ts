@@ -11,8 +11,10 @@ import {
   lastStall,
   ms,
   pages,
+  pagesSurelyWithin,
   pagesThatSurelyFit,
   predictDowntime,
+  predictLastPages,
   runFirstOf,
   type Track,
 } from '../../src/core/index.ts';
@@ -130,5 +132,44 @@ describe('suspend gate', () => {
     const free = predictDowntime(exact(1000), full(50_000), rate(1e9), g, ms(0));
     expect(free.high).toBeLessThan(lifted.high);
     expect(free.value).toBeLessThan(lifted.value);
+  });
+});
+
+describe('a target of pages', () => {
+  const most = (maxDirtyPages: number, onMiss: 'abort' | 'proceed' = 'abort') => goal({ maxDirtyPages: pages(maxDirtyPages), onMiss });
+
+  it('counts what is sent after the suspend, by its upper bound, not what is dirty at the request', () => {
+    const sent = predictLastPages(exact(3800), full(200_000), most(1), ms(0));
+    expect(sent.value).toBeGreaterThan(5000);
+    expect(answerSuspend(exact(3800), full(200_000), track(), most(5000)).action).toBe('deny');
+    expect(answerSuspend(exact(3800), full(200_000), track(), most(Math.ceil(sent.value))).action).toBe('deny');
+    expect(answerSuspend(exact(3800), full(200_000), track(), most(Math.ceil(sent.high)))).toMatchObject({
+      action: 'grant',
+      forecast: { lastPages: sent },
+    });
+  });
+
+  it('is worded in pages, and says why it goes on', () => {
+    const text = (onMiss: 'abort' | 'proceed') => answerSuspend(exact(3800), full(200_000), track(), most(5000, onMiss)).reason.text;
+    expect(text('abort')).toMatch(
+      /^predicted \d+ pages sent after the suspend \(at most \d+\) against a target of 5000 pages; --on-miss abort/,
+    );
+    expect(text('proceed')).toMatch(/against a target of 5000 pages; --on-miss proceed$/);
+  });
+
+  it('knows no stall: the guest is not let run first, nor is it forecast to', () => {
+    const stalled = track({ cap: capped(20) });
+    const answer = answerSuspend(exact(2000), full(10_000), stalled, most(20_000));
+    expect(answer).not.toHaveProperty('runFirstMs');
+    expect(answer.forecast?.lastPages).toEqual(predictLastPages(exact(2000), full(10_000), most(20_000)));
+  });
+
+  it('agrees with the number of pages that may be dirty at the request', () => {
+    const g = most(8000);
+    for (const perSecond of [0, 20_000, 100_000]) {
+      const fit = pagesSurelyWithin(pages(8000), full(perSecond), g);
+      expect(predictLastPages(exact(fit), full(perSecond), g).high).toBeCloseTo(8000, 3);
+    }
+    expect(pagesSurelyWithin(pages(50), full(1000), g)).toBe(0);
   });
 });
