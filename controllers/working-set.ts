@@ -69,26 +69,26 @@ export const workingSet: Controller<WorkingSetState> = {
     }
     const plateau = plateauOf(before, observation, guest);
     const seen = (by: Goal) => outlook(guest, track, by, before.falling, before.patience.rateBest, plateau);
-    const relaxedMs = reached(before.relaxedMs, observation, goal, seen);
-    const view = seen(aimOf(relaxedMs, goal));
+    const relaxed = reached(before.relaxed, observation, goal, seen);
+    const view = seen(aimOf(relaxed, goal));
     const waits = view?.calm !== undefined && worthWaiting(before.patience, view.calm, view, guest, track, before.falling);
     const elapsedMs = before.plannedAtMs === 0 ? 0 : track.atMs - before.plannedAtMs;
     const patience = bide(before.patience, track, elapsedMs, waits);
     const stuck = progress(before, observation, guest, goal);
-    const { relaxedMs: _, ...rest } = before;
+    const { relaxed: _, ...rest } = before;
     const state: WorkingSetState = {
       ...rest,
-      ...(relaxedMs === undefined ? {} : { relaxedMs }),
+      ...(relaxed === undefined ? {} : { relaxed }),
       track,
       guest,
       stuck,
       plateau,
       patience,
-      hopelessCount: relaxedMs === undefined ? hopeless(before, view, guest, goal) : 0,
+      hopelessCount: relaxed === undefined ? hopeless(before, view, guest, goal) : 0,
       plannedAtMs: track.atMs,
     };
     if (view === undefined) return answer(state, observation, view, goal);
-    const forecast = relaxedMs === undefined ? view.forecast : { ...view.forecast, feasible: false, bestDowntimeMs: view.bestMs.value };
+    const forecast = relaxed === undefined ? view.forecast : { ...view.forecast, feasible: false, bestDowntimeMs: view.bestMs.value };
     return answer({ ...state, forecast }, observation, { ...view, forecast }, goal);
   },
 };
@@ -107,7 +107,7 @@ function answer(state: WorkingSetState, observation: Observation, view: Outlook 
   if (state.hopelessCount >= HOPELESS_MIN) return relax(state, view, goal) ?? [state, impossible(state, view, goal, observation)];
   const late = outOfTime(state, view, goal);
   if (late !== undefined) return [state, late];
-  const aim = aimOf(state.relaxedMs, goal);
+  const aim = aimOf(state.relaxed, goal);
   if (observation.type === 'policy-query') return [state, atPolicy(state, observation, view, aim)];
   const [next, decision] = settled(steer(state, observation, view, aim), observation, view, aim);
   return [next, noteLate(state, decision, goal)];

@@ -27,7 +27,7 @@ import {
 import { timeInRound, workInRound } from './guest.ts';
 import type { Outlook } from './outlook.ts';
 import { floorPercent, relaxesTarget, whyItGoesOn } from './preferences.ts';
-import { bestInWords } from './relax.ts';
+import { bestInWords, bestOf, numbersOf, targetOf } from './relax.ts';
 import { remedies } from './remedies.ts';
 import type { WorkingSetState } from './state.ts';
 
@@ -197,9 +197,9 @@ const howItFalls = ({ profile }: Goal): string => (profile === 'gradual' ? `, re
  * guest that calms its dirty set down by itself is not to be stopped with all of it.
  */
 export function impossible(state: WorkingSetState, view: Outlook, goal: Goal, observation: Observation): Decision {
-  const numbers = { bestMs: Math.round(view.bestMs.value), targetMs: goal.targetDowntimeMs, floorPercent: floorPercent(goal) };
+  const numbers = { ...numbersOf({ best: bestOf(view, goal).value, target: targetOf(goal) }, goal), floorPercent: floorPercent(goal) };
   const help = remedies(state.track, view, goal);
-  const text = `even at ${goal.prefer === 'safety' ? "--prefer safety's" : 'the'} floor of ${numbers.floorPercent} %${howItFalls(goal)} ${bestInWords(view, goal)}${help.text}`;
+  const text = `even at ${goal.prefer === 'safety' ? "--prefer safety's" : 'the'} floor of ${floorPercent(goal)} %${howItFalls(goal)} ${bestInWords(view, goal)}${help.text}`;
   const asked = observation.type === 'policy-query';
   const decision = end(goal, view, 'infeasible', text, { ...numbers, ...help.numbers }, asked);
   if (asked && relaxesTarget(goal) && isLastChance(state, view, goal))

@@ -5,13 +5,14 @@ import {
   lowest,
   type PlanModel,
   type PlanStart,
+  pagesSurelyWithin,
   pagesThatSurelyFit,
   type Track,
 } from '../../src/core/index.ts';
 import { ratesWhereItFits } from './fits.ts';
 import type { Outlook } from './outlook.ts';
 import { floorPercent, ROUNDS_OPEN, slewOf } from './preferences.ts';
-import { reachableMs } from './relax.ts';
+import { reachable } from './relax.ts';
 
 /** What would have made the target reachable, in words and numbers; empty when nothing alone would. */
 export interface Remedies {
@@ -49,10 +50,9 @@ export function remedies(track: Track, view: Outlook, goal: Goal): Remedies {
     numbers['needRoundsLeft'] = Math.ceil(rounds);
     parts.push(`${Math.ceil(rounds)} more rounds`);
   }
-  if (goal.maxDirtyPages === undefined) {
-    numbers['needTargetMs'] = Math.ceil(reachableMs(view));
-    parts.push(`a target of ${numbers['needTargetMs']} ms`);
-  }
+  const target = Math.ceil(reachable(view, goal));
+  numbers[goal.maxDirtyPages === undefined ? 'needTargetMs' : 'needMaxDirtyPages'] = target;
+  parts.push(goal.maxDirtyPages === undefined ? `a target of ${target} ms` : `--max-dirty-pages ${target}`);
   return { text: parts.length === 0 ? '' : `; enough would be ${parts.join(', or ')}`, numbers };
 }
 
@@ -72,7 +72,10 @@ function easier({ likely }: Outlook, goal: Goal, fits: (model: PlanModel) => boo
 function faster(factor: number, track: Track, { likely, ratesAt }: Outlook, goal: Goal): PlanModel {
   const rate = bytesPerSecond((track.transferRate?.value ?? 0) * factor);
   const fullRate = ratesWhereItFits(ratesAt, rate, goal);
-  const most = goal.maxDirtyPages ?? pagesThatSurelyFit(goal.targetDowntimeMs, fullRate, exactly(rate), goal);
+  const most =
+    goal.maxDirtyPages === undefined
+      ? pagesThatSurelyFit(goal.targetDowntimeMs, fullRate, exactly(rate), goal)
+      : pagesSurelyWithin(goal.maxDirtyPages, fullRate, goal);
   const slicePages = goal.maxDirtyPages === undefined ? (fullRate.value * goal.capabilities.tsliceMs) / 1000 : 0;
   return {
     ...likely,

@@ -12,8 +12,8 @@ export interface WorkingSetState {
   readonly falling: boolean;
   /** Outlooks in a row that said that the target can't be met. */
   readonly hopelessCount: number;
-  /** The target that stands in for one out of reach, where the migration is to proceed. */
-  readonly relaxedMs?: number;
+  /** The target that stands in for one out of reach, in its unit, where the migration is to proceed. */
+  readonly relaxed?: number;
   /** When the last plan was made, and what it promised. */
   readonly plannedAtMs: number;
   readonly forecast?: Forecast;

@@ -213,6 +213,15 @@ describe('working-set', () => {
     }
   });
 
+  it('a target of pages out of reach is called so in pages, with one that is reached', () => {
+    const by = (most: number, onMiss: 'abort' | 'proceed' = 'abort') =>
+      run(loadScenario('busy-database'), { targetDowntimeMs: ms(200), maxDirtyPages: pages(most), onMiss });
+    const { reason } = by(50).summary;
+    expect(reason).toMatch(/the best is \d+ pages sent after the suspend, the target 50 pages; enough would be .*--max-dirty-pages \d+/);
+    expect(by(Number(/--max-dirty-pages (\d+)/.exec(reason)?.[1])).summary.outcome).toBe('met');
+    expect(by(50, 'proceed').summary.lastDirtyPages).toBeLessThan(20_000);
+  });
+
   it('safety stays above half of what the guest may use', () => {
     const caps = capsOf(run(busy(), { prefer: 'safety' }));
     for (const cap of caps) expect(cap).toBeGreaterThanOrEqual(200);
