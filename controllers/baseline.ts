@@ -13,7 +13,10 @@ import {
   type Observation,
   observe,
   type Reason,
+  shareOfTarget,
+  suspendNow,
   type Track,
+  targetInWords,
 } from '../src/core/index.ts';
 import { type Demand, demandPercent, learnDemand } from './demand.ts';
 
@@ -102,13 +105,29 @@ function forecastOf(track: Track, goal: Goal): Pick<Decision, 'forecast'> {
 /** Nothing to do at this observation. */
 export const wait = <Own>(own: Own): Wish<Own> => ({ own, reason: because('waiting', 'nothing to decide yet') });
 
-/** The switch-over rule that most share: once the predicted downtime surely fits `targetMs`, stop and copy. Only asked where the policy is ours. */
+/**
+ * The switch-over rule that most share: once the predicted downtime surely fits `targetMs` (a target of pages: as large a share of it), stop
+ * and copy. Only asked where the policy is ours.
+ */
 export function switchOver(view: View, targetMs: number = view.goal.targetDowntimeMs): Reason | undefined {
   if (view.observation.type !== 'policy-query' || view.observation.when !== 'after') return undefined;
+  if (view.goal.maxDirtyPages !== undefined) return fewEnough(view.track, shareOfTarget(targetMs / view.goal.targetDowntimeMs, view.goal));
   const downtime = forecastNow(view.track, view.goal)?.downtimeMs;
   if (downtime === undefined || downtime.high > targetMs) return undefined;
   const numbers = { predictedMs: Math.round(downtime.value), upperMs: Math.round(downtime.high), targetMs: Math.round(targetMs) };
   return because('fits', `predicted downtime at most ${numbers.upperMs} ms, allowed are ${numbers.targetMs} ms`, numbers);
+}
+
+function fewEnough(track: Track, goal: Goal): Reason | undefined {
+  const suspension = suspendNow(track, goal);
+  if (suspension === undefined || suspension.fits === 'no') return undefined;
+  const { value, high } = suspension.lastPages;
+  const numbers = { predictedPages: Math.round(value), upperPages: Math.ceil(high) };
+  return because(
+    'fits',
+    `predicted at most ${numbers.upperPages} pages sent after the suspend, allowed are ${targetInWords(goal)}`,
+    numbers,
+  );
 }
 
 /** Live rounds that can still begin after the current one; undefined where there is no limit. */

@@ -102,6 +102,13 @@ export function judge(
   };
 }
 
+/** A suspension now, judged by what the track alone shows; undefined while there is no transfer rate or no dirty count. */
+export function suspendNow(track: Track, goal: Goal): Suspension | undefined {
+  const dirty = dirtyNow(track);
+  if (dirty === undefined || track.transferRate === undefined) return undefined;
+  return judge(dirty, fullDirtyRate(track), track.transferRate, lastStall(track, goal), goal);
+}
+
 /** The suspend gate on what the track alone shows; see `answerSuspend`. */
 export function gate(track: Track, goal: Goal): Decision {
   return answerSuspend(dirtyNow(track), fullDirtyRate(track), track, goal);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { autoConverge } from '../../controllers/auto-converge.ts';
 import { clark } from '../../controllers/clark.ts';
 import { jin } from '../../controllers/jin.ts';
 import { none } from '../../controllers/none.ts';
@@ -93,6 +94,32 @@ describe('jin', () => {
     expect(reason.numbers['dirtyRate']).toBe(50_000);
     const target = reason.numbers['targetPages'] as number;
     expect(capOf(decisions[2])).toBe(Math.round(100 * (target / 200_000) ** (1 / 3)));
+  });
+});
+
+describe('a target of pages', () => {
+  const byPages = goal({ maxDirtyPages: pages(3000) }, { populatedPages: pages(MEMORY) }, { policy: true, roundsMax: 1000 });
+  const rounds = (...sizes: number[]) => sizes.map((pagesToSend) => ({ pagesToSend, pagesPerSecond: 250_000 }));
+
+  it.each([stepDown, proportional, jin, autoConverge])('$name ends the rounds once they fit it, not by the downtime', (controller) => {
+    const stops = (...sizes: number[]) =>
+      atPolicyQueries(controller, byPages, rounds(...sizes)).filter(([, , { action }]) => action === 'stop-and-copy');
+    expect(stops(MEMORY, 5000, 5000, 5000)).toEqual([]);
+    const [round, when, decision] = stops(MEMORY, 5000, 1000, 1000)[0] ?? [];
+    expect([round, when]).toEqual([1, 'after']);
+    expect(decision?.reason.text).toMatch(/at most \d+ pages sent after the suspend, allowed are 3000 pages/);
+  });
+
+  it.each([
+    ['proportional', proportional, 'fitPages'],
+    ['jin', jin, 'targetPages'],
+  ] as const)('%s steers for the pages', (_, controller, name) => {
+    const steersFor = (most: number): number => {
+      const of = goal({ maxDirtyPages: pages(most) }, { populatedPages: pages(MEMORY) });
+      return atRoundStarts(controller, of, sameRounds(4, MEMORY, 50_000))[3]?.reason.numbers[name] as number;
+    };
+    expect(steersFor(40_000)).toBeLessThan(40_000 - 300);
+    expect(steersFor(41_000) - steersFor(40_000)).toBe(1000);
   });
 });
 
