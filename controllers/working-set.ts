@@ -35,8 +35,8 @@ import { settled, steer } from './working-set/steering.ts';
  * measured in CPU time while a cap bites, so that a parked guest's lucky small count teaches nothing.
  *
  * Files: core/dirty-curve.ts (F), core/plan.ts (courses), core/last-round.ts (how one ends), guest.ts (what is believed of the guest),
- * outlook.ts (models), fear.ts (what is feared of them), fits.ts (ranges, what fits), steering.ts (caps), ending.ts (suspend, policy, verdict), relax.ts, patience.ts (lulls),
- * preferences.ts (weights), remedies.ts (what would help).
+ * outlook.ts (models), fear.ts (what is feared of them), fits.ts (ranges, what fits), steering.ts (caps), ending.ts (suspend, policy,
+ * verdict), relax.ts, patience.ts (lulls), preferences.ts (weights), remedies.ts (what would help).
  * Constants stand with their reasons where they are used.
  *
  * A clairvoyant planner that knows F, B and all noise beforehand is the lower bound it is measured against: src/sim/planner.ts.

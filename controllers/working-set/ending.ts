@@ -25,7 +25,7 @@ import {
   stockDecision,
 } from '../../src/core/index.ts';
 import { timeInRound, workInRound } from './guest.ts';
-import type { Outlook } from './outlook.ts';
+import { type Outlook, timeLeftMs } from './outlook.ts';
 import { floorPercent, relaxesTarget, whyItGoesOn } from './preferences.ts';
 import { bestInWords, bestOf, numbersOf, targetOf } from './relax.ts';
 import { remedies } from './remedies.ts';
@@ -81,12 +81,9 @@ export function atSuspend(state: WorkingSetState, view: Outlook | undefined, goa
   return { action: 'grant', reason: why, ...(forecast === undefined ? {} : { forecast }) };
 }
 
-const timeLeftMs = ({ track }: WorkingSetState, goal: Goal): number =>
-  goal.deadlineMs === undefined ? Number.POSITIVE_INFINITY : goal.deadlineMs - (track.atMs - track.startedAtMs);
-
 /** The deadline has come before the target could be met, but for a stop-and-copy within the target; undefined while there is time. */
 export function outOfTime(state: WorkingSetState, view: Outlook, goal: Goal): Decision | undefined {
-  if (relaxesTarget(goal) || timeLeftMs(state, goal) > goal.targetDowntimeMs) return undefined;
+  if (relaxesTarget(goal) || timeLeftMs(state.track, goal) > goal.targetDowntimeMs) return undefined;
   const seconds = Math.round((goal.deadlineMs ?? 0) / 1000);
   return end(goal, view, 'deadline', `the deadline of ${seconds} s has come and the target is not met`, {
     deadlineMs: goal.deadlineMs ?? 0,
@@ -95,7 +92,7 @@ export function outOfTime(state: WorkingSetState, view: Outlook, goal: Goal): De
 
 /** Where the rounds are stock Xen's nobody can end them for a deadline; the user is told. */
 export function noteLate(state: WorkingSetState, decision: Decision, goal: Goal): Decision {
-  if (goal.capabilities.policy || !relaxesTarget(goal) || timeLeftMs(state, goal) > 0) return decision;
+  if (goal.capabilities.policy || !relaxesTarget(goal) || timeLeftMs(state.track, goal) > 0) return decision;
   const text = `${decision.reason.text}; the deadline has passed, but the rounds are Xen's to end`;
   return { ...decision, reason: { ...decision.reason, text } };
 }
@@ -108,7 +105,7 @@ function isLastChance(state: WorkingSetState, { dirty, likely, forecast, ratesAt
   const round = { ...start, ...FRESH, pagesLeft: dirty.value, speedBefore, roundsLeft: 1, openEnded: false };
   const { timeMs, lastPages } = lowest(likely, round);
   const copyMs = predictDowntime(exactly(pages(lastPages)), ratesAt(lastPages), rate, goal).value;
-  return timeLeftMs(state, goal) < Math.min(forecast.etaMs?.value ?? Number.POSITIVE_INFINITY, timeMs + copyMs);
+  return timeLeftMs(state.track, goal) < Math.min(forecast.etaMs?.value ?? Number.POSITIVE_INFINITY, timeMs + copyMs);
 }
 
 /** Our own policy decides when the rounds end. */

@@ -140,8 +140,7 @@ export function outlook(
   };
   const calmModel: PlanModel = { ...likely, ...calmFit, shape: calmShape, ...speeds(rateCalm, rateCalm) };
   const start = startOf(guest, track, goal, dirty.value);
-  const deadlineMs =
-    goal.deadlineMs === undefined ? Number.POSITIVE_INFINITY : goal.deadlineMs - goal.targetDowntimeMs - (track.atMs - track.startedAtMs);
+  const deadlineMs = timeLeftMs(track, goal) - goal.targetDowntimeMs;
   const carefulStart: PlanStart = {
     ...start,
     dirtyPages: dirty.high,
@@ -175,6 +174,10 @@ export function outlook(
     forecast: forecastOf(course, downtimeAfter(course.lastPages), bestMs.value, careful, hopeful, feasible),
   };
 }
+
+/** Until the deadline, ms; below 0 once it has passed, Infinity without one. */
+export const timeLeftMs = (track: Track, goal: Goal): number =>
+  (goal.deadlineMs ?? Number.POSITIVE_INFINITY) - (track.atMs - track.startedAtMs);
 
 export function startOf(guest: GuestView, track: Track, goal: Goal, dirtyPages: number): PlanStart {
   const round = track.rounds.at(-1);

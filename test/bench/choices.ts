@@ -1,5 +1,6 @@
 import { EPSILON_SHARE } from './aggregate.ts';
 import type { CaseResult, Row } from './measure.ts';
+import { type BenchReport, SET_NAMES } from './report.ts';
 import { geometricMean } from './statistics.ts';
 import { OURS } from './variants.ts';
 
@@ -50,9 +51,15 @@ function against(results: readonly CaseResult[], variant: string): Omit<Choice, 
   };
 }
 
-export const CHOICES_HEAD: readonly string[] = ['', 'met', 'bytes ×', 'time ×', 'lost work ×', 'over N'];
+/** Over both sets; nothing where only one row of ours was measured. */
+export function choicesTable({ sets }: Pick<BenchReport, 'sets'>): readonly (readonly string[])[] {
+  const rows = choiceRows(SET_NAMES.flatMap((name) => sets[name].results));
+  return rows.length < 2 ? [] : [CHOICES_HEAD, ...rows];
+}
 
-export const choiceRows = (results: readonly CaseResult[]): readonly (readonly string[])[] =>
+const CHOICES_HEAD: readonly string[] = ['', 'met', 'bytes ×', 'time ×', 'lost work ×', 'over N'];
+
+const choiceRows = (results: readonly CaseResult[]): readonly (readonly string[])[] =>
   choicesOf(results).map(({ option, cases, met, bothMet, bytes, time, lostWork }) => [
     option,
     `${met}/${cases}`,

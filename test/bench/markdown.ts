@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { XthrottleError } from '../../src/core/index.ts';
-import { CHOICES_HEAD, CHOICES_LEGEND, choiceRows } from './choices.ts';
+import { CHOICES_LEGEND, choicesTable } from './choices.ts';
 import { COLUMNS, LEGEND } from './columns.ts';
 import { DISTRIBUTION } from './held-out.ts';
 import { type BenchReport, SET_NAMES, SET_TITLES } from './report.ts';
@@ -40,11 +40,9 @@ export function markdownSection(report: BenchReport): string {
   ].join('\n');
 }
 
-/** Over both sets. Nothing where only one row of ours was measured. */
 function choicesSection(report: BenchReport): readonly string[] {
-  const rows = choiceRows(SET_NAMES.flatMap((name) => report.sets[name].results));
-  if (rows.length < 2) return [];
-  return ['### What a choice costs', '', CHOICES_LEGEND, '', table(CHOICES_HEAD, rows), ''];
+  const [head, ...rows] = choicesTable(report);
+  return head === undefined ? [] : ['### What a choice costs', '', CHOICES_LEGEND, '', table(head, rows), ''];
 }
 
 /** The text with the section between the markers replaced; appended with its markers when there are none. */

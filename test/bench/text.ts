@@ -1,4 +1,4 @@
-import { CHOICES_HEAD, CHOICES_LEGEND, choiceRows } from './choices.ts';
+import { CHOICES_LEGEND, choicesTable } from './choices.ts';
 import { COLUMNS, LEGEND } from './columns.ts';
 import type { SplitCriterion } from './criteria.ts';
 import { DISTRIBUTION } from './held-out.ts';
@@ -20,8 +20,8 @@ export function terminalText(report: BenchReport): string {
     const rows = Object.entries(set.rows).map(([variant, a]) => [variant, ...COLUMNS.map((c) => c.of(a))]);
     return `${SET_TITLES[name]}\n${about}${textTable([['', ...COLUMNS.map((c) => c.head)], ...rows])}\n${criteriaText(set.criteria)}`;
   });
-  const choices = choiceRows(SET_NAMES.flatMap((name) => report.sets[name].results));
-  if (choices.length > 1) parts.push(`What a choice costs. ${CHOICES_LEGEND}\n${textTable([CHOICES_HEAD, ...choices])}`);
+  const choices = choicesTable(report);
+  if (choices.length > 0) parts.push(`What a choice costs. ${CHOICES_LEGEND}\n${textTable(choices)}`);
   return `${parts.join('\n')}\n${LEGEND.join('\n')}\n\n${costLines(report).join('\n')}\n\n${textTable(telemetryTable(report.telemetry))}\nseed ${report.seed}${report.quick ? ', --quick' : ''}, ${report.seconds.toFixed(0)} s; again with --seed ${report.seed}\n`;
 }
 
