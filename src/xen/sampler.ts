@@ -4,9 +4,10 @@ import { monotonicMs } from './clock.ts';
 
 /** Outside of rounds there is nothing to look at; so long until it is asked again. */
 const IDLE_MS = 100;
-/** A look and all that follows from it (the decision included) may take a tenth of the time: a slow dom0 is looked at less. */
-const LOOK_SHARE = 0.1;
-const LOOK_MS_MAX = 2000;
+/** A look or a tick, with all that follows from it (the decision included), may take a tenth of the time: a slow dom0 is looked at less, … */
+const SHARE = 0.1;
+/** … but not so seldom that a long round goes by unseen. */
+const PAUSE_MS_MAX = 5000;
 const TICK_MS = 1000;
 const OTHERS_MS = 2000;
 
@@ -40,17 +41,11 @@ interface Repeated {
 /** Looks, ticks, and watches for other people's changes until stopped. Nothing of it overlaps itself: the next is planned when one is over. */
 export function startSampler(options: SamplerOptions): Sampler {
   const looks = repeated(() => {
-    const before = options.round();
-    if (before === undefined) return IDLE_MS;
-    const atMs = monotonicMs();
-    options.look(atMs);
-    const tookMs = monotonicMs() - atMs;
-    return Math.min(LOOK_MS_MAX, Math.max(delayOf(options.round()), tookMs / LOOK_SHARE));
+    if (options.round() === undefined) return IDLE_MS;
+    const pauseMs = pauseAfter(options.look);
+    return Math.max(delayOf(options.round()), pauseMs);
   }, IDLE_MS);
-  const ticks = repeated(() => {
-    options.tick(monotonicMs());
-    return TICK_MS;
-  }, TICK_MS);
+  const ticks = repeated(() => Math.max(TICK_MS, pauseAfter(options.tick)), TICK_MS);
   const others = repeated(async () => {
     if (options.round() !== undefined) await options.others();
     return OTHERS_MS;
@@ -61,6 +56,13 @@ export function startSampler(options: SamplerOptions): Sampler {
       for (const each of [looks, ticks, others]) each.stop();
     },
   };
+}
+
+/** Does it, and says how long its share of the time lets it rest. */
+function pauseAfter(work: (atMs: Ms) => void): number {
+  const atMs = monotonicMs();
+  work(atMs);
+  return Math.min(PAUSE_MS_MAX, (monotonicMs() - atMs) / SHARE);
 }
 
 const delayOf = (round: RoundClock | undefined): number =>

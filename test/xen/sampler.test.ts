@@ -67,6 +67,18 @@ describe('sampler', () => {
     expect(looks).toBeGreaterThan(2);
   });
 
+  it('a slow tick comes less often too: plans that take a second leave the rest of the time to others', async () => {
+    let ticks = 0;
+    const tick = () => {
+      ticks++;
+      vi.advanceTimersByTime(1000);
+    };
+    sampler = startSampler({ round: () => undefined, look: () => undefined, tick, others: () => Promise.resolve() });
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(ticks).toBeGreaterThan(1);
+    expect(ticks).toBeLessThanOrEqual(4);
+  });
+
   it('nothing happens after the stop', async () => {
     let looks = 0;
     const rounds = started(() => looks++);

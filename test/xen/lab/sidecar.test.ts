@@ -27,10 +27,12 @@ onRealXen('the sidecar and signals', (lab) => {
   it('(e) one sidecar steers two migrations at once, started by plain xl, and lists both', async () => {
     await lab.guest('vm1', { ...BUSY, memMib: 96, workingSetMib: 16 });
     await lab.guest('vm2', { ...BUSY, memMib: 96, workingSetMib: 16 });
+    // One emulated CPU carries both ends of both migrations: dom0 goes before the guests, as Xen's own advice is, and the sidecar before the copying.
+    await lab.must('xl sched-credit -d Domain-0 -w 1024');
     await lab.must(
-      `(xthrottle ${TARGET} --on-miss proceed --json > /tmp/watch.out 2> /tmp/watch.err & echo $! > /tmp/watch.pid); for i in $(seq 100); do [ -S /run/xthrottle/control.sock ] && exit 0; sleep 0.2; done; cat /tmp/watch.err; exit 1`,
+      `(nice -n -10 xthrottle ${TARGET} --on-miss proceed --json > /tmp/watch.out 2> /tmp/watch.err & echo $! > /tmp/watch.pid); for i in $(seq 100); do [ -S /run/xthrottle/control.sock ] && exit 0; sleep 0.2; done; cat /tmp/watch.err; exit 1`,
     );
-    const link = localLink(6_000_000);
+    const link = localLink(4_000_000);
     const front = '/opt/xthrottle/dist/src/xen/relay/front.sh';
     await lab.must(
       `export LIBXL_SAVE_HELPER=${front}; xl migrate -s '' vm1 '${link}' >/tmp/m1 2>&1 & LIBXL_SAVE_HELPER=${front} xl migrate -s '' vm2 '${link}' >/tmp/m2 2>&1; r=$?; wait; exit $r`,
@@ -46,6 +48,7 @@ onRealXen('the sidecar and signals', (lab) => {
     const domains = await lab.domains();
     expect(domains['vm1']?.cap).toBe(0);
     expect(domains['vm2']?.cap).toBe(0);
+    await lab.must('xl sched-credit -d Domain-0 -w 256');
   });
 
   it('(f) SIGTERM to migrate in a throttled round: guest stays, cap back, documented exit code', async () => {
