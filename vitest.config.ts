@@ -2,6 +2,8 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
+    // Of two cores vitest would leave one idle.
+    maxWorkers: '100%',
     projects: [
       // Node alone: what `npm test` runs.
       {
