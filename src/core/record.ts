@@ -68,6 +68,8 @@ export interface SummaryRecord {
   readonly reason: string;
   readonly controller: string;
   readonly targetDowntimeMs: number;
+  /** The target instead of a downtime: pages sent after the suspend; absent where the target is a downtime. */
+  readonly maxDirtyPages?: number;
   /** Predicted when the suspension was granted (or denied); null when it was never asked for. */
   readonly predictedDowntimeMs: number | null;
   readonly predictedDowntimeRangeMs: Estimate | null;

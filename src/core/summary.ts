@@ -150,6 +150,7 @@ export function summarise(sum: Tally, close: Close, goal: Goal): SummaryRecord {
     reason: reasonOf(outcome, sum, close, goal),
     controller: close.controller,
     targetDowntimeMs: goal.targetDowntimeMs,
+    ...(goal.maxDirtyPages === undefined ? {} : { maxDirtyPages: goal.maxDirtyPages }),
     predictedDowntimeMs: predicted?.value ?? null,
     predictedDowntimeRangeMs: (predicted as Estimate | undefined) ?? null,
     observedDowntimeMs: observed ?? null,

@@ -152,6 +152,7 @@ const record = z.discriminatedUnion('type', [
     reason: text,
     controller: name,
     targetDowntimeMs: number,
+    maxDirtyPages: number.optional(),
     predictedDowntimeMs: perhaps,
     predictedDowntimeRangeMs: estimate.nullable(),
     observedDowntimeMs: perhaps,

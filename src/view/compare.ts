@@ -2,7 +2,7 @@ import { capToXen } from '../core/cap.ts';
 import type { MigrationRecord, SummaryRecord } from '../core/record.ts';
 import { showBytes, showCount, showMs, showSeconds, showXenCap } from './human.ts';
 import { columnsOf, filled, safeText } from './text.ts';
-import { OUTCOME_WORDS } from './words.ts';
+import { outcomeWords, showTarget } from './words.ts';
 
 /** One column of the comparison: a migration's records, and facts that only the caller knows (what the guest itself measured). */
 export interface Compared {
@@ -57,7 +57,7 @@ export function compare(columns: readonly Compared[]): readonly string[] {
     rows.push([label, ...summaries.map((summary) => (summary === undefined ? '' : text(summary)))]);
   };
   row('sent after the suspend', (s) => (s.lastDirtyPages === null ? 'never suspended' : `${showCount(s.lastDirtyPages)} pages`));
-  row('downtime, target', (s) => showMs(s.targetDowntimeMs));
+  row('target', showTarget);
   row('downtime, predicted', (s) => showMs(s.predictedDowntimeMs));
   row('downtime, observed', (s) => (s.observedDowntimeMs === null ? 'none' : showMs(s.observedDowntimeMs)));
   row('guest gap, at most', (s) => (s.guestGapBoundMs === null ? '-' : showMs(s.guestGapBoundMs)));
@@ -69,7 +69,7 @@ export function compare(columns: readonly Compared[]): readonly string[] {
   row('time', (s) => showSeconds(s.totalSeconds));
   row('sent', (s) => showBytes(s.bytesSent));
   row('cap before, after', (s) => `${showXenCap(s.capBefore)}, ${showXenCap(s.capAfter)}`);
-  row('outcome', (s) => OUTCOME_WORDS[s.outcome]);
+  row('outcome', (s) => outcomeWords(s));
   return aligned(rows);
 }
 

@@ -77,6 +77,8 @@ export function showCount(value: number | null | undefined): string {
 }
 
 /** `1500 pages/s`. */
+export const plural = (count: number, one: string, many = `${one}s`): string => `${showCount(count)} ${count === 1 ? one : many}`;
+
 export const showPageRate = (value: number | null | undefined): string => (known(value) ? `${showCount(value)} pages/s` : UNKNOWN);
 
 /** Seconds as `1.2 s` and so on. */

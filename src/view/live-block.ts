@@ -7,7 +7,7 @@ import { chartRows } from './live-chart.ts';
 import { type LiveMigration, stallUnder } from './live-model.ts';
 import type { Segment, Style } from './segments.ts';
 import { columnsOf, filled, safeText } from './text.ts';
-import { changesSomething, OUTCOME_WORDS, showAction } from './words.ts';
+import { changesSomething, outcomeWords, showAction, showTarget } from './words.ts';
 
 export type Line = readonly Segment[];
 
@@ -165,7 +165,9 @@ function endedFigures({ summary }: LiveMigration): Line {
   const style: Style = summary.outcome === 'met' ? 'good' : summary.outcome === 'missed' || summary.outcome === 'released' ? 'warn' : 'bad';
   const cap: Line = summary.capRestored ? [] : [['  CAP NOT RESTORED', 'bad']];
   const downtime =
-    summary.observedDowntimeMs === null ? '' : `, downtime ${showMs(summary.observedDowntimeMs)} of ${showMs(summary.targetDowntimeMs)}`;
+    summary.observedDowntimeMs === null
+      ? ''
+      : `, downtime ${showMs(summary.observedDowntimeMs)}${summary.maxDirtyPages === undefined ? ' of' : ', target'} ${showTarget(summary)}`;
   const why = summary.outcome === 'aborted' || summary.outcome === 'failed' ? `: ${safeText(summary.reason)}` : '';
-  return [[OUTCOME_WORDS[summary.outcome], style], downtime, ...cap, why];
+  return [[outcomeWords(summary), style], downtime, ...cap, why];
 }

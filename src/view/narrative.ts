@@ -1,15 +1,24 @@
 import { capToXen } from '../core/cap.ts';
 import type { Story, StoryDecision } from '../trace/story.ts';
-import { showBytes, showBytesRate, showCount, showMs, showPageRate, showPagesBytes, showRange, showSeconds, showXenCap } from './human.ts';
+import {
+  plural,
+  showBytes,
+  showBytesRate,
+  showCount,
+  showMs,
+  showPageRate,
+  showPagesBytes,
+  showRange,
+  showSeconds,
+  showXenCap,
+} from './human.ts';
 import { safeText } from './text.ts';
-import { SOURCE_WORDS } from './words.ts';
+import { SOURCE_WORDS, showTarget } from './words.ts';
 
 /** What happened, as a few paragraphs of plain sentences. All text is safe for a terminal; HTML still has to escape it. */
 export function narrate(story: Story): readonly string[] {
   return [who(story), firstRound(story), steering(story), switchOver(story), cost(story)].filter((text) => text !== '');
 }
-
-const plural = (count: number, one: string, many = `${one}s`): string => `${showCount(count)} ${count === 1 ? one : many}`;
 
 function who(story: Story): string {
   const { start, goal } = story;
@@ -114,7 +123,7 @@ function observedDowntime({ summary }: Story): string {
     summary.guestGapBoundMs === null || summary.guestGapBoundMs <= observed
       ? ''
       : ` Together with the last stall before it the guest may have felt a gap of up to ${showMs(summary.guestGapBoundMs)}.`;
-  return `The guest stood still for ${showMs(observed)}${left}${from}: ${met} the target of ${showMs(summary.targetDowntimeMs)}${off}.${gap}`;
+  return `The guest stood still for ${showMs(observed)}${left}${from}: ${met} the target of ${showTarget(summary)}${off}.${gap}`;
 }
 
 function offBy(observed: number, predicted: number): string {

@@ -4,6 +4,7 @@ import { showBytes, showCount, showMs, showSeconds, showXenCap } from './human.t
 import { anchorOf, badge, labelOf, titleOf } from './report-run.ts';
 import { strip, stripScale } from './report-strip.ts';
 import { safeText } from './text.ts';
+import { showTarget } from './words.ts';
 
 /** Several runs beside each other: a table with the downtimes drawn to one scale, and their dirty sets in one chart. */
 export function compareSection(stories: readonly Story[]): Html {
@@ -34,7 +35,7 @@ function compareRow(story: Story, index: number, scale: number): Html {
   const name = html`<th scope="row" class="name"><a href="#${anchorOf(index)}">${titleOf(story)}</a><span class="under">${safeText(story.start.controller)}</span></th>`;
   if (summary === undefined) return html`<tr>${name}<td>${badge(undefined)}</td><td colspan="10">The end was not recorded.</td></tr>`;
   const cells = [
-    showMs(summary.targetDowntimeMs),
+    showTarget(summary),
     showMs(summary.predictedDowntimeMs),
     summary.observedDowntimeMs === null ? 'none' : showMs(summary.observedDowntimeMs),
     showMs(summary.guestGapBoundMs),

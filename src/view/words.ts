@@ -1,7 +1,7 @@
 import { capToXen } from '../core/cap.ts';
 import type { Decision } from '../core/decision.ts';
 import type { Outcome, SummaryRecord } from '../core/record.ts';
-import { showMs, showXenCap } from './human.ts';
+import { plural, showMs, showXenCap } from './human.ts';
 
 /** A decision in a few words. */
 export function showAction(decision: Decision): string {
@@ -27,13 +27,29 @@ export function showAction(decision: Decision): string {
 export const changesSomething = (decision: Decision): boolean => decision.action !== 'hold';
 
 /** How it ended, in words. */
-export const OUTCOME_WORDS: Readonly<Record<Outcome, string>> = {
+const OUTCOME_WORDS: Readonly<Record<Outcome, string>> = {
   met: 'migrated within the target downtime',
   missed: 'migrated, but the target downtime was missed',
   aborted: 'aborted: the guest runs on where it was',
   failed: 'the migration failed',
   released: 'let go: the migration goes on as on stock Xen',
 };
+
+/** The same where the target is not a downtime. */
+const OUTCOME_WORDS_PAGES: Readonly<Record<Outcome, string>> = {
+  ...OUTCOME_WORDS,
+  met: 'migrated within the target',
+  missed: 'migrated, but the target was missed',
+};
+
+type Aim = Pick<SummaryRecord, 'targetDowntimeMs' | 'maxDirtyPages'>;
+
+export const outcomeWords = ({ outcome, maxDirtyPages }: Pick<SummaryRecord, 'outcome' | 'maxDirtyPages'>): string =>
+  (maxDirtyPages === undefined ? OUTCOME_WORDS : OUTCOME_WORDS_PAGES)[outcome];
+
+/** What was asked for: a downtime, or a count of pages. */
+export const showTarget = ({ targetDowntimeMs, maxDirtyPages }: Aim): string =>
+  maxDirtyPages === undefined ? showMs(targetDowntimeMs) : plural(maxDirtyPages, 'page');
 
 /** Where the observed downtime was read, in words. */
 export const SOURCE_WORDS: Readonly<Record<NonNullable<SummaryRecord['observedDowntimeSource']>, string>> = {
@@ -44,17 +60,18 @@ export const SOURCE_WORDS: Readonly<Record<NonNullable<SummaryRecord['observedDo
 
 /** The outcome as one sentence with its figures. */
 export function outcomeSentence(summary: SummaryRecord): string {
-  const target = showMs(summary.targetDowntimeMs);
-  const observed = showMs(summary.observedDowntimeMs);
   switch (summary.outcome) {
     case 'met':
     case 'missed': {
-      const figure = summary.observedDowntimeMs === null ? 'downtime not observed' : `downtime ${observed}`;
-      return `${OUTCOME_WORDS[summary.outcome]}: ${figure}, target ${target}`;
+      const { observedDowntimeMs: observed, lastDirtyPages: sent } = summary;
+      const downtime = observed === null ? 'downtime not observed' : `downtime ${showMs(observed)}`;
+      const figures =
+        summary.maxDirtyPages === undefined || sent === null ? downtime : `${plural(sent, 'page')} sent after the suspend, ${downtime}`;
+      return `${outcomeWords(summary)}: ${figures}, target ${showTarget(summary)}`;
     }
     case 'aborted':
     case 'failed':
     case 'released':
-      return OUTCOME_WORDS[summary.outcome];
+      return outcomeWords(summary);
   }
 }

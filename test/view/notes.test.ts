@@ -1,6 +1,8 @@
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import type { SummaryRecord } from '../../src/core/record.ts';
 import { isJournal, noteLine, noteOf } from '../../src/view/notes.ts';
+import { outcomeSentence } from '../../src/view/words.ts';
 import { simulated } from '../trace/runs.ts';
 
 const plain = { journal: false, color: false, events: false };
@@ -24,6 +26,19 @@ describe('notes on stderr', () => {
 
   it('a note is always one line', () => {
     expect(noteLine('warning', 'first\n<0>second\u001b[2J', plain)).toBe('xthrottle: warning: first <0>second\u{FFFD}[2J');
+  });
+
+  it('the outcome speaks of what the target is about: a downtime, or pages', () => {
+    const base = {
+      ...(simulated('idle', 'none').at(-1) as SummaryRecord),
+      observedDowntimeMs: 900,
+      targetDowntimeMs: 2000,
+      lastDirtyPages: 7044,
+    };
+    expect(outcomeSentence({ ...base, outcome: 'met' })).toBe('migrated within the target downtime: downtime 900 ms, target 2.00 s');
+    expect(outcomeSentence({ ...base, outcome: 'missed', maxDirtyPages: 5000 })).toBe(
+      'migrated, but the target was missed: 7044 pages sent after the suspend, downtime 900 ms, target 5000 pages',
+    );
   });
 
   it('events are said only when asked for, trouble always', () => {
