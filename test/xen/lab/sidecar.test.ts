@@ -25,8 +25,8 @@ onRealXen('the sidecar and signals', (lab) => {
   });
 
   it('(e) one sidecar steers two migrations at once, started by plain xl, and lists both', async () => {
-    await lab.guest('vm1', { ...BUSY, memMib: 64, workingSetMib: 16 });
-    await lab.guest('vm2', { ...BUSY, memMib: 64, workingSetMib: 16 });
+    await lab.guest('vm1', { ...BUSY, memMib: 96, workingSetMib: 16 });
+    await lab.guest('vm2', { ...BUSY, memMib: 96, workingSetMib: 16 });
     // One emulated CPU carries both ends of both migrations: dom0 goes before the guests, as Xen's own advice is, and the sidecar before the copying.
     await lab.must('xl sched-credit -d Domain-0 -w 1024');
     await lab.must(
