@@ -3,7 +3,7 @@ import { BUSY, localLink, TARGET } from './lab.ts';
 import { onRealXen } from './suite.ts';
 
 onRealXen('migrate, interrupted', (lab) => {
-  it('(f) SIGTERM to migrate in a throttled round: guest stays, cap back, documented exit code', async () => {
+  it('(f) SIGTERM to migrate in a throttled round: guest stays, cap back, documented exit code; the next migration works', async () => {
     await lab.guest('vm1', BUSY);
     const domid = (await lab.domains())['vm1']?.domid ?? 0;
     const command =
@@ -15,5 +15,9 @@ onRealXen('migrate, interrupted', (lab) => {
     expect(domains['vm1']).toEqual({ domid, cap: 0 });
     expect(Object.keys(domains)).toEqual(['Domain-0', 'vm1']);
     expect(await lab.logsDirty(domid)).toBe(false);
+
+    const again = await lab.migrate('vm1', { args: `${TARGET} --on-miss proceed` });
+    expect([0, 3], again.stderr).toContain(again.code);
+    expect((await lab.domains())['vm1']?.cap).toBe(0);
   });
 });
