@@ -21,7 +21,7 @@ export default defineConfig({
       {
         test: {
           name: 'xen',
-          include: ['test/xen/lab/{credit,credit2,sidecar,faults,bench}.test.ts'],
+          include: ['test/xen/lab/{credit,credit2,sidecar,faults}.test.ts'],
           testTimeout: 600_000,
           hookTimeout: 300_000,
           fileParallelism: false,
