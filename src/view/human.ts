@@ -76,9 +76,10 @@ export function showCount(value: number | null | undefined): string {
   return String(Math.round(value));
 }
 
-/** `1500 pages/s`. */
+/** `1 page`, `1500 pages`. */
 export const plural = (count: number, one: string, many = `${one}s`): string => `${showCount(count)} ${count === 1 ? one : many}`;
 
+/** `1500 pages/s`. */
 export const showPageRate = (value: number | null | undefined): string => (known(value) ? `${showCount(value)} pages/s` : UNKNOWN);
 
 /** Seconds as `1.2 s` and so on. */
