@@ -1,4 +1,6 @@
 /** Controllers compared on real Xen: `npm run bench:xen`; the lab must be able to run here (see ../README.md). */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { messageOf } from '../../../../src/core/errors.ts';
 import { optionsOf, pattern, wholeNumber } from '../../../program.ts';
 import { Lab, prepareLab, whyNoLab } from '../lab.ts';
@@ -7,7 +9,7 @@ import { type Cell, cells, QUICK } from './cells.ts';
 import { type Measured, measure, warmUp } from './measure.ts';
 import { lineOf, markdownOf } from './table.ts';
 
-const USAGE = `npm run bench:xen -- [--quick] [--only PATTERN] [--minutes N] [--again] [--json FILE] [--markdown FILE] [--list]
+const USAGE = `npm run bench:xen -- [--quick] [--only PATTERN] [--minutes N] [--again] [--json FILE] [--traces DIR] [--markdown FILE] [--list]
 Boots real Xen in QEMU and migrates guests of several kinds over two links, as stock and under three controllers, measured by the guest's
 own clock; beside it the simulated host on the same parameters. Cells done at this commit are skipped.
   --quick     a sample of at most five minutes
@@ -15,6 +17,7 @@ own clock; beside it the simulated host on the same parameters. Cells done at th
   --minutes   begin no further cell after so long; 0: only the table of what was run before
   --again     also those that are done at this commit
   --json      where results are kept [default: node_modules/.cache/bench-xen.json]
+  --traces    keep each cell's trace in this folder, for \`xthrottle report\`
   --markdown  put the table into this file, between its marks
   --list      name the cells, and whether they are done`;
 const MARKS = ['<!-- bench:xen begin -->', '<!-- bench:xen end -->'] as const;
@@ -25,10 +28,17 @@ const values = optionsOf(USAGE, {
   minutes: { type: 'string', default: '1000000' },
   again: { type: 'boolean', default: false },
   json: { type: 'string', default: 'node_modules/.cache/bench-xen.json' },
+  traces: { type: 'string' },
   markdown: { type: 'string' },
   list: { type: 'boolean', default: false },
 });
 const minutes = wholeNumber('--minutes', values.minutes, USAGE);
+
+function keepTrace({ id }: Cell, trace: string): void {
+  if (values.traces === undefined) return;
+  mkdirSync(values.traces, { recursive: true });
+  writeFileSync(join(values.traces, `${id.replaceAll(/[^a-z0-9]+/gi, '-')}.jsonl`), trace);
+}
 
 /** Returns false when a cell could not be measured. */
 async function run(wanted: readonly Cell[], results: Results<Measured>): Promise<boolean> {
@@ -43,7 +53,7 @@ async function run(wanted: readonly Cell[], results: Results<Measured>): Promise
     for (const cell of wanted) {
       if (Date.now() > until) break;
       try {
-        const measured = await measure(lab, cell);
+        const measured = await measure(lab, cell, (trace) => keepTrace(cell, trace));
         results.add(measured);
         console.log(lineOf(measured));
       } catch (error) {

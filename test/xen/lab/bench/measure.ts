@@ -45,8 +45,12 @@ export async function warmUp(lab: Lab): Promise<void> {
   }
 }
 
-/** A fresh guest, migrated once. Throws when it was not. */
-export async function measure(lab: Lab, { id, writer, linkBytesPerSecond, controller }: Cell): Promise<Measured> {
+/** A fresh guest, migrated once; its trace, one record a line, is kept even where the rest fails. Throws when it was not migrated. */
+export async function measure(
+  lab: Lab,
+  { id, writer, linkBytesPerSecond, controller }: Cell,
+  keep: (trace: string) => void,
+): Promise<Measured> {
   await lab.clear();
   // What earlier migrations taught of this pair stays: an emulator's fixed costs are not those of hardware.
   await lab.guest(NAME, writer);
@@ -59,6 +63,7 @@ export async function measure(lab: Lab, { id, writer, linkBytesPerSecond, contro
     args: `${which} --target-downtime ${TARGET_DOWNTIME_MS}ms --max-stall ${MAX_STALL_MS}ms`,
     timeoutMs: 400_000,
   });
+  keep(run.stdout);
   await lab.sh('sleep 2');
   const text = (await lab.console(NAME, false)) + (await lab.console(NAME, true));
   const after = beatsOf(text);
