@@ -17,7 +17,7 @@ import type { WorkingSetState } from './state.ts';
 
 /** So much above the upper bound of the best that can be reached: what lies between is noise. */
 const MARGIN = 1.1;
-/** Throttling has to bring downtime or pages down to this share of what it would be without, or likely within the target, or it is not worth beginning. */
+/** Throttling has to save this share of what it can change of the downtime (or of the pages), and as much of the target, to be worth beginning. */
 const WORTH = 0.5;
 
 /** The target's number, in its own unit: ms, or pages sent after the suspend. */
@@ -58,6 +58,12 @@ const inWords = (target: number, goal: Goal): string => targetInWords(withTarget
 /** What the plan is made for: the goal, or its relaxed form. The suspend gate always judges by the goal itself. */
 export const aimOf = (relaxed: number | undefined, goal: Goal): Goal => (relaxed === undefined ? goal : withTarget(relaxed, goal));
 
+/** What switching over costs whatever is dirty is no reason not to throttle, be it as long as the target. */
+function isWorthIt(best: number, unthrottled: number, goal: Goal): boolean {
+  const fixed = goal.maxDirtyPages === undefined ? goal.overheadMs.value : 0;
+  return unthrottled - best >= WORTH * Math.max(unthrottled - fixed, targetOf(goal));
+}
+
 /**
  * With --on-miss proceed a target out of reach is no reason to let the guest be stopped for as long as stock Xen would: the best that can be
  * reached is aimed at instead. Undefined where that would be hardly better than stock.
@@ -67,7 +73,7 @@ export function relax(state: WorkingSetState, view: Outlook, goal: Goal): [Worki
   const { forecast } = view;
   const [best, unthrottled, target] = [bestOf(view, goal), freeOf(view, goal), targetOf(goal)];
   const likelyMeets = best.value <= target && unthrottled.value > target;
-  if (!state.falling && !likelyMeets && best.value > WORTH * unthrottled.value) return undefined;
+  if (!state.falling && !likelyMeets && !isWorthIt(best.value, unthrottled.value, goal)) return undefined;
   const relaxed = reachable(view, goal);
   const numbers = numbersOf({ target, best: best.value, free: unthrottled.value, aim: relaxed }, goal);
   const text = `even at the floor ${bestInWords(view, goal)}; ${whyItGoesOn(goal)}: aims at ${inWords(relaxed, goal)} (without throttling it would be ${inWords(unthrottled.value, goal)})`;
