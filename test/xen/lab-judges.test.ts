@@ -2,7 +2,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type Measured, TARGET_DOWNTIME_MS } from './lab/bench/measure.ts';
+import { cells as contests, idleIdOf } from './lab/bench/cells.ts';
+import { type Measured, targetOver } from './lab/bench/measure.ts';
 import { markdownOf as benchMarkdownOf, type Contender, winnersOf } from './lab/bench/table.ts';
 import { type Cell, cellOf, cells, SAMPLE, twinId } from './lab/faults/cells.ts';
 import { isVoid, lostIn, placeOf } from './lab/faults/judge.ts';
@@ -108,7 +109,7 @@ describe('the table of controllers on real Xen', () => {
       id,
       commit,
       at: '2026-01-01T00:00:00Z',
-      targetMs: TARGET_DOWNTIME_MS,
+      targetMs: 3900,
       gapMs: 1800,
       lostSeconds: 3,
       withheldSeconds: 1,
@@ -122,14 +123,26 @@ describe('the table of controllers on real Xen', () => {
       rateBefore: 2500,
     });
     const text = benchMarkdownOf([measured('seq, 8 MB/s, stock', 'aaa1111'), measured('seq, 8 MB/s, working-set', 'bbb2222')]);
-    expect(text).toMatch(/^\| seq, 8 MB\/s, stock \|.*\| aaa1111 \|$/m);
+    expect(text).toMatch(/^\| seq, 8 MB\/s, stock \| 3900 \|.*\| aaa1111 \|$/m);
     expect(text).toMatch(/^\| seq, 8 MB\/s, working-set \|.*\| bbb2222 \|$/m);
+  });
+});
+
+describe('the target on real Xen', () => {
+  it('is half as much again as an idle guest stands, in steps, and never below that of a fast emulator', () => {
+    expect([undefined, 0, 1600, 1680, 2535].map((gapMs) => targetOver(gapMs))).toEqual([2500, 2500, 2500, 2600, 3900]);
+  });
+  it('every link of the bench has its idle guest, which is measured before the others', () => {
+    const ids = contests.map(({ id }) => id);
+    for (const cell of contests) expect(ids.indexOf(idleIdOf(cell))).toBeLessThanOrEqual(ids.indexOf(cell.id));
+    for (const cell of contests) expect(ids).toContain(idleIdOf(cell));
   });
 });
 
 describe('who wins', () => {
   const ran = (controller: Contender['controller'], gapMs: number, withheldSeconds: number): Contender => ({
     controller,
+    targetMs: 2500,
     gapMs,
     withheldSeconds,
   });
@@ -137,6 +150,10 @@ describe('who wins', () => {
     expect(winnersOf([ran('stock', 9000, 0), ran('step-down', 1500, 9), ran('working-set', 2400, 4)])).toEqual(['working-set']);
     expect(winnersOf([ran('stock', 9000, 0), ran('step-down', 4500, 9)])).toEqual(['step-down']);
     expect(winnersOf([])).toEqual([]);
+  });
+  it('by the target that each was run with', () => {
+    const longer = { ...ran('working-set', 3000, 1), targetMs: 3800 };
+    expect(winnersOf([ran('step-down', 3000, 0), longer])).toEqual(['working-set']);
   });
   it('those that are hardly behind are level with the best, which comes first', () => {
     expect(winnersOf([ran('step-down', 2000, 8), ran('auto-converge', 2000, 11), ran('working-set', 2400, 7)])).toEqual([

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { cells, QUICK } from './bench/cells.ts';
-import { type Measured, measure, warmUp } from './bench/measure.ts';
+import { type Measured, measure, targetOver, warmUp } from './bench/measure.ts';
 import { lineOf } from './bench/table.ts';
 import { onRealXen } from './suite.ts';
 
@@ -13,7 +13,7 @@ onRealXen('controllers side by side', (lab) => {
     await warmUp(lab);
     const measured: Record<string, Measured> = {};
     for (const cell of cells.filter(({ id }) => QUICK.includes(id))) {
-      const one = await measure(lab, cell);
+      const one = await measure(lab, cell, { targetMs: targetOver() });
       console.info(lineOf(one));
       measured[cell.controller] = one;
     }

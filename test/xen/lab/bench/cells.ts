@@ -60,5 +60,8 @@ export const cells: readonly Cell[] = [
   ...Object.entries(SLOW).flatMap(([name, writer]) => cellsOf(name, writer, SLOW_BYTES_PER_SECOND, ['stock', 'working-set'])),
 ];
 
+/** The cell that tells what the link costs a guest that writes next to nothing. */
+export const idleIdOf = ({ linkBytesPerSecond }: Cell): string => `idle, ${linkBytesPerSecond / 1e6} MB/s, stock`;
+
 /** At most five minutes, also what CI runs: one writer, one link. */
 export const QUICK: readonly string[] = ['seq, 8 MB/s, stock', 'seq, 8 MB/s, working-set'];

@@ -4,7 +4,7 @@ import { simulate } from '../../../../src/sim/run.ts';
 import { scenarioOf } from '../../../../src/sim/scenario-files.ts';
 import { median } from '../../../bench/statistics.ts';
 import type { Cell, Writer } from './cells.ts';
-import { MAX_STALL_MS, type Measured, TARGET_DOWNTIME_MS } from './measure.ts';
+import { MAX_STALL_MS, type Measured } from './measure.ts';
 
 /** What the simulated host says of the same migration: medians over the seeds. */
 export interface Predicted {
@@ -23,8 +23,8 @@ const ACTUATOR_MS = 4;
 const RESUME_MS = 800;
 const STOCK_ROUNDS = 5;
 
-/** The same writer and link on the simulated host. Only the fixed costs are the emulator's: taken from its migration under stock. */
-export function predict({ writer, linkBytesPerSecond, controller }: Cell, stock: Measured | undefined): Predicted {
+/** The same writer, link and target on the simulated host. Only the fixed costs are the emulator's: taken from its migration under stock. */
+export function predict({ writer, linkBytesPerSecond, controller }: Cell, targetMs: number, stock: Measured | undefined): Predicted {
   const scenario = scenarioOf({
     description: 'a guest of the lab',
     domain: { memoryMib: writer.memMib, cpuDemandPercent: 100 },
@@ -43,7 +43,7 @@ export function predict({ writer, linkBytesPerSecond, controller }: Cell, stock:
       scenario,
       seed: n + 1,
       controller: controllerByName(controller === 'stock' ? 'none' : controller),
-      options: { targetDowntimeMs: ms(TARGET_DOWNTIME_MS), maxStallMs: ms(MAX_STALL_MS), onMiss: 'proceed' },
+      options: { targetDowntimeMs: ms(targetMs), maxStallMs: ms(MAX_STALL_MS), onMiss: 'proceed' },
     }),
   );
   const middle = (of: (run: (typeof runs)[number]) => number) => median(runs.map(of)) ?? Number.NaN;
