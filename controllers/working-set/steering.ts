@@ -73,14 +73,20 @@ export function steer(state: WorkingSetState, observation: Observation, view: Ou
     ];
   if (course.speed >= FULL || likely.floorSpeed >= 1 || tooEarly(state.guest, view)) {
     const falling = state.falling && course.fallAt < 0 && course.rounds > 1;
-    const ahead =
-      course.lostMs > 0 ? `the guest runs free until the fall in ${Math.max(0, Math.ceil(course.fallAt))} rounds` : 'the guest runs free';
+    const ahead = course.lostMs > 0 ? `the guest runs free and is slowed down ${whenItFalls(course.fallAt)}` : 'the guest runs free';
     return [
       { ...state, falling },
       { action: 'uncap', forecast, reason: because('free', `${ahead}; ${plan}`, numbers) },
     ];
   }
   return throttle(state, observation, view, goal, plan);
+}
+
+/** A fall at 0.25 begins with the next round, a quarter of the way less steep. */
+function whenItFalls(fallAt: number): string {
+  const rounds = Math.floor(fallAt);
+  if (rounds < 0) return 'later in this round';
+  return rounds === 0 ? 'after this round' : `after this round and ${rounds} more`;
 }
 
 function throttle(state: WorkingSetState, observation: Observation, view: Outlook, goal: Goal, plan: string): [WorkingSetState, Decision] {

@@ -54,6 +54,15 @@ const capsOf = (of: Run): number[] =>
   of.steps.flatMap(({ decision }) => (decision.action === 'set-cap' && decision.cap.kind === 'capped' ? [decision.cap.percent] : []));
 
 describe('working-set', () => {
+  it('says of a guest that still runs free when it will be slowed down, and then does it', () => {
+    const { steps } = run(busy(), { profile: 'progressive' });
+    const begun = steps.findIndex(({ decision }) => decision.action === 'set-cap');
+    const said = steps.slice(0, begun).flatMap(({ decision }) => (decision.reason.code === 'free' ? [decision.reason.text] : []));
+    expect(begun).toBeGreaterThan(0);
+    for (const text of said) expect(text).toMatch(/^the guest runs free(;| and is slowed down (later in|after) this round)/);
+    expect(said.at(-1)).toMatch(/slowed down (later in|after) this round;/);
+  });
+
   it.each([1, 2, 3, 4])('brings a busy guest over within the target (seed %i)', (seed) => {
     const { summary, truth } = run(busy(), {}, seed);
     expect(summary.outcome).toBe('met');
