@@ -42,9 +42,18 @@ export interface Cell {
   readonly controller: ControllerName;
 }
 
+const idOf = (writerName: string, linkBytesPerSecond: number, controller: ControllerName): string =>
+  `${writerName}, ${linkBytesPerSecond / 1e6} MB/s, ${controller}`;
+
+/** The cell of the same guest and link without a controller. */
+export const stockIdOf = ({ writerName, linkBytesPerSecond }: Cell): string => idOf(writerName, linkBytesPerSecond, 'stock');
+
+/** The cell that tells what the link costs a guest that writes next to nothing. */
+export const idleIdOf = ({ linkBytesPerSecond }: Cell): string => idOf('idle', linkBytesPerSecond, 'stock');
+
 const cellsOf = (writerName: string, writer: Writer, linkBytesPerSecond: number, controllers: readonly ControllerName[]): readonly Cell[] =>
   controllers.map((controller) => ({
-    id: `${writerName}, ${linkBytesPerSecond / 1e6} MB/s, ${controller}`,
+    id: idOf(writerName, linkBytesPerSecond, controller),
     writerName,
     writer,
     linkBytesPerSecond,
@@ -59,9 +68,6 @@ export const cells: readonly Cell[] = [
   ...cellsOf('idle', WRITERS['idle'] as Writer, SLOW_BYTES_PER_SECOND, ['stock']),
   ...Object.entries(SLOW).flatMap(([name, writer]) => cellsOf(name, writer, SLOW_BYTES_PER_SECOND, ['stock', 'working-set'])),
 ];
-
-/** The cell that tells what the link costs a guest that writes next to nothing. */
-export const idleIdOf = ({ linkBytesPerSecond }: Cell): string => `idle, ${linkBytesPerSecond / 1e6} MB/s, stock`;
 
 /** At most five minutes, also what CI runs: one writer, one link. */
 export const QUICK: readonly string[] = ['seq, 8 MB/s, stock', 'seq, 8 MB/s, working-set'];

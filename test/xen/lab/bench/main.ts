@@ -11,8 +11,8 @@ import { lineOf, markdownOf } from './table.ts';
 
 const USAGE = `npm run bench:xen -- [--quick] [--only PATTERN] [--minutes N] [--again] [--json FILE] [--traces DIR] [--markdown FILE] [--list]
 Boots real Xen in QEMU and migrates guests of several kinds over two links, as stock and under three controllers, measured by the guest's
-own clock; beside it the simulated host on the same parameters. The target is 2.5 s, or half as much again as that link's idle guest stood at
-this commit. Cells done at this commit are skipped.
+own clock; beside it the simulated host on the same parameters. The target is 2.5 s or, where that is more, half as much again as that
+link's idle guest stood at this commit. Cells done at this commit are skipped.
   --quick     a sample of at most five minutes
   --only      those whose name matches this regular expression
   --minutes   begin no further cell after so long; 0: only the table of what was run before

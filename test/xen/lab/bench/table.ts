@@ -1,5 +1,5 @@
 import { type Stamped, tableOf } from '../results.ts';
-import { type Cell, type ControllerName, cells } from './cells.ts';
+import { type Cell, type ControllerName, cells, stockIdOf } from './cells.ts';
 import type { Measured } from './measure.ts';
 import { type Predicted, predict } from './predict.ts';
 
@@ -42,10 +42,9 @@ export function winnersOf(contenders: readonly Contender[]): readonly Controller
 
 export function markdownOf(results: readonly Result[]): string {
   const byId = new Map(results.map((result) => [result.id, result]));
-  const stockOf = ({ writerName, linkBytesPerSecond }: Cell) => byId.get(`${writerName}, ${linkBytesPerSecond / 1e6} MB/s, stock`);
   const both: readonly Both[] = cells.flatMap((cell) => {
     const real = byId.get(cell.id);
-    return real === undefined ? [] : [{ cell, real, sim: predict(cell, real.targetMs, stockOf(cell)) }];
+    return real === undefined ? [] : [{ cell, real, sim: predict(cell, real.targetMs, byId.get(stockIdOf(cell))) }];
   });
   const rows = both.map(({ cell, real, sim }) => [
     cell.id,
