@@ -31,7 +31,7 @@ import { bestInWords, bestOf, numbersOf, targetOf } from './relax.ts';
 import { remedies } from './remedies.ts';
 import type { WorkingSetState } from './state.ts';
 
-/** So many floor rounds without progress are the end of open-ended rounds. */
+/** So many floor rounds without progress are the end of open-ended rounds, unless they likely fit already and only luck is missing. */
 const STUCK_ROUNDS = 3;
 /** Total bytes after which a migration with open-ended rounds is not going to end: multiples of the domain's memory. */
 const MEMORY_MULTIPLE = 8;
@@ -142,7 +142,7 @@ export function atPolicy(state: WorkingSetState, query: PolicyQuery, view: Outlo
     const text = `${written.toFixed(1)} times the domain's memory was sent (at most ${MEMORY_MULTIPLE})`;
     return end(goal, view, 'too-many-bytes', text, { written }, true);
   }
-  if (state.stuck.rounds > STUCK_ROUNDS) {
+  if (state.stuck.rounds > STUCK_ROUNDS && bestOf(view, goal).value > targetOf(goal)) {
     const text = `${STUCK_ROUNDS} rounds at the floor made no progress: ${state.guest.pagesToSend} pages stay dirty`;
     return end(goal, view, 'no-progress', text, { dirtyPages: state.guest.pagesToSend }, true);
   }

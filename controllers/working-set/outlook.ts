@@ -60,6 +60,12 @@ function mayCalm(guest: GuestView, track: Track): number {
   return guest.round < 2 ? MAY_CALM_EARLY : 1;
 }
 
+/** Two rounds of a busy phase look like devices: while rounds can be added, what a calmer one said is still hoped for. */
+function deviceShareHoped({ curve }: GuestView, left: number, goal: Goal): number {
+  const { least = 0, leastLately = 0 } = curve.deviceSaid ?? {};
+  return goal.capabilities.policy && left > CALMS_ROUNDS ? Math.min(least, leastLately) : least;
+}
+
 const roundsLeft = (guest: GuestView, goal: Goal): number => Math.max(1, (goal.capabilities.roundsMax ?? ROUNDS_OPEN) - guest.round);
 
 /** Everything that a decision is made of. */
@@ -128,7 +134,7 @@ export function outlook(
   const feared = falling ? { shape: shapes.high } : saturating(guest.curve, lean, doubt, fear, likely);
   const careful: PlanModel = { ...likely, ...feared, onTimeMs: fear * onTimeMs(guest, goal) };
   const rateCalm = bytesPerSecond(Math.max(rate.value, rateBest));
-  const deviceShare = Math.min(base.deviceShare, guest.curve.deviceSaid?.least ?? 0);
+  const deviceShare = Math.min(base.deviceShare, deviceShareHoped(guest, left, goal));
   const hopeful: PlanModel = { ...base, ...fit.hoped, deviceShare, shape: shapes.low, ...speeds(rateHoped, rateHoped) };
   const calmShape = shapeOf(calmest(guest.curve));
   // A faster link sends more in the same time, but no target of pages gets larger by it.

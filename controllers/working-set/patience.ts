@@ -52,11 +52,12 @@ export interface Calm {
   readonly slower: number;
 }
 
-/** What it would cost in the calm; undefined where the rounds are not ours. */
+/** What it would cost had this round been calm and free so far, which is how the waiting would end; undefined where the rounds are not ours. */
 export function calmOf(likely: PlanModel, calm: PlanModel, start: PlanStart, goal: Goal): Calm | undefined {
   if (!start.openEnded) return undefined;
-  const fresh: PlanStart = { ...start, dirtyPages: 0, workMs: 0, timeMs: 0, speedNow: 1, speedBefore: 1 };
-  const course = cheapest(calm, calm, fresh, fresh, weightsOf(goal, false), Number.POSITIVE_INFINITY);
+  const { timeMs } = start;
+  const ranFree: PlanStart = { ...start, dirtyPages: calm.shape.at(timeMs), workMs: timeMs, speedNow: 1, speedBefore: 1 };
+  const course = cheapest(calm, calm, ranFree, ranFree, weightsOf(goal, false), Number.POSITIVE_INFINITY);
   const spanMs = Math.max(50, start.pagesLeft / likely.pagesPerMs + start.timeMs);
   return { course, busier: likely.shape.at(spanMs) / Math.max(1, calm.shape.at(spanMs)), slower: likely.pagesPerMs / calm.pagesPerMs };
 }

@@ -32,6 +32,8 @@ const ROUNDS_SEEN_MIN = 2;
 /** A floor round that leaves more than this share of that one made no progress, nor one that saves less than this share of a target in time. */
 const PROGRESS = 0.96;
 const PROGRESS_OF_TARGET = 0.01;
+/** After a busy phase rounds shrink again from above the best one: a round of less than this share of the one before is no standstill. */
+const CONVERGES = 0.75;
 /** A round counts as one at the floor up to this factor of the floor's speed. */
 const AT_FLOOR = 1.1;
 
@@ -42,13 +44,15 @@ export function hopeless(before: WorkingSetState, view: Outlook | undefined, gue
   return enough ? before.hopelessCount + 1 : before.hopelessCount;
 }
 
-/** Counts rounds that ran at the floor and left hardly less to send than the first of them. */
+/** Counts rounds that ran at the floor and left hardly less to send than the best of them, nor much less than the one before. */
 export function progress(before: WorkingSetState, observation: Observation, guest: GuestView, goal: Goal): WorkingSetState['stuck'] {
   if (observation.type !== 'round-start' || observation.round < 2) return before.stuck;
   if (guest.speedBefore > AT_FLOOR * Math.min(1, floorPercent(goal) / demandOf(guest, goal)) || !before.falling)
     return { rounds: 0, best: 0 };
   const { rounds, best } = before.stuck;
   if (rounds === 0) return { rounds: 1, best: guest.pagesToSend };
+  const converges = guest.pagesToSend < CONVERGES * before.guest.pagesToSend;
+  if (converges && guest.pagesToSend >= PROGRESS * best) return before.stuck;
   const rate = goal.maxDirtyPages === undefined ? (before.track.transferRate?.value ?? 0) : 0;
   const worth = (PROGRESS_OF_TARGET * goal.targetDowntimeMs * pageRate(bytesPerSecond(rate))) / 1000;
   return guest.pagesToSend < Math.min(PROGRESS * best, best - worth)

@@ -10,11 +10,18 @@ export interface DirtyCurve {
   readonly knots: readonly Knot[];
   /** Share of the dirtying that goes on whatever the cap is, 0 … 1. */
   readonly deviceShare: number;
-  /** What the last throttled round said of that share, and the least that the last two said: another phase looks the same for once. */
-  readonly deviceSaid?: { readonly last: number; readonly least: number };
+  /** What the throttled rounds said of that share; another phase looks the same for a round or two. */
+  readonly deviceSaid?: DeviceSaid;
   /** Mean relative error (log scale) of what the curve said before it learned better; a prior before anything was seen. */
   readonly error: number;
   readonly surprise: Surprise;
+}
+
+interface DeviceSaid {
+  readonly last: number;
+  /** The least that the last two said, and that any said lately. */
+  readonly least: number;
+  readonly leastLately: number;
 }
 
 /** Readings in a row that the curve did not explain, and the log ratio of the last one. */
@@ -70,6 +77,8 @@ const LOG_MAX = 6;
 /** How fast the device share follows what throttled readings say. */
 const SHARE_WEIGHT_TOTAL = 0.5;
 const SHARE_WEIGHT_LOOK = 0.03;
+/** How fast the least share is forgotten, per throttled round. */
+const SHARE_LEAST_RISE = 0.02;
 /** How fast the least is forgotten, per reading at its knot. */
 const LEAST_RISE = 1.01;
 /** Throttled by at least this factor, or nothing can be said of the device share. */
@@ -171,7 +180,8 @@ function withShare(curve: DirtyCurve, shape: Shape, point: CurvePoint): Shared {
   if (free < 1.2 * slow) return { share, said };
   const now = Math.min(1, Math.max(0, (point.pages - slow) / (free - slow)));
   if (!point.total) return { share: share + SHARE_WEIGHT_LOOK * (now - share), said };
-  return { share: share + SHARE_WEIGHT_TOTAL * (now - share), said: { last: now, least: Math.min(now, said?.last ?? 0) } };
+  const leastLately = Math.min(now, (said?.leastLately ?? 1) + SHARE_LEAST_RISE);
+  return { share: share + SHARE_WEIGHT_TOTAL * (now - share), said: { last: now, least: Math.min(now, said?.last ?? 0), leastLately } };
 }
 
 /** What of a reading is the guest's own work; undefined when nearly all of it is not. */

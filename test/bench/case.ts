@@ -1,4 +1,4 @@
-import type { GoalOptions, Preference, Profile } from '../../src/core/index.ts';
+import { type GoalOptions, type Preference, type Profile, ROUNDS_MAX_DEFAULT } from '../../src/core/index.ts';
 import { suggestedOptions } from '../../src/sim/run.ts';
 import { loadScenario, type NamedScenario, scenarioNames } from '../../src/sim/scenario-files.ts';
 import { drawScenario } from './held-out.ts';
@@ -13,8 +13,8 @@ export interface Case {
   readonly seed: number;
 }
 
-/** Live rounds where the pre-copy policy is ours; a baseline that never stops would go on for ever. */
-export const ROUNDS_OWN_POLICY = 12;
+/** Live rounds where the pre-copy policy is ours: as many as a user gets who asks for nothing else. */
+export const ROUNDS_OWN_POLICY = ROUNDS_MAX_DEFAULT;
 
 export interface CaseCounts {
   /** Seeds for each shipped scenario. */

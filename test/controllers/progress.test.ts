@@ -37,6 +37,12 @@ describe('progress at the floor', () => {
     expect(stuckAfter([1000, 890, 780, 670])).toBe(1);
   });
 
+  it('is made by rounds that shrink again after a busy phase, be they larger than the best', () => {
+    expect(stuckAfter([10_000, 20_000, 14_000, 9900])).toBe(2);
+    expect(stuckAfter([10_000, 20_000, 14_000, 9900, 5000])).toBe(1);
+    expect(stuckAfter([10_000, 20_000, 16_000, 13_000])).toBe(4);
+  });
+
   it('counts every page of a target in pages', () => {
     expect(stuckAfter([1000, 950, 905, 865], { maxDirtyPages: pages(500) })).toBe(1);
   });
