@@ -1,3 +1,4 @@
+import { ROUNDS_MAX_DEFAULT } from '../../src/core/index.ts';
 import type { ScenarioInput } from '../../src/sim/scenario.ts';
 import { type NamedScenario, scenarioOf } from '../../src/sim/scenario-files.ts';
 
@@ -9,7 +10,7 @@ export const DISTRIBUTION = [
   'writes at full speed: 0.15 … 10 × the pages that the link sends, log-uniform, onto 1 … 60 % of the memory, ±0 … 20 %',
   'patterns: uniform, sweep or hot-cold (hot: 3 … 20 % of the pages, 60 … 95 % of the writes), beside a small kernel set;',
   '  one in four has 1 … 15 % of its writes from devices; one in four has a busy phase (×2 … ×8), one in eight bursts or lulls',
-  'target: 150 … 600 ms, log-uniform; three in five with stock’s five rounds, else at most 12; one in ten under credit2',
+  `target: 150 … 600 ms, log-uniform; three in five with stock’s five rounds, else at most ${ROUNDS_MAX_DEFAULT}; one in ten under credit2`,
 ] as const;
 
 /** Uniform draws in [0, 1), reproducible: Weyl steps through an avalanche. */
