@@ -11,7 +11,7 @@ import { benchTelemetry } from './telemetry.ts';
 import { terminalText } from './text.ts';
 import { variants } from './variants.ts';
 
-const QUICK = { seeds: 1, drawn: 30 };
+const QUICK = { seeds: 1, drawn: 10 };
 const FULL = { seeds: 3, drawn: 300 };
 
 serveAsWorker();

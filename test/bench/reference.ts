@@ -51,6 +51,6 @@ export function luckyLostSeconds(scenario: NamedScenario, seed: number, options:
 }
 
 function plannerOf(scenario: NamedScenario, seed: number, options: GoalOptions): PlannerOptions {
-  const rounds = roundsOf(scenario);
+  const rounds = options.maxRounds ?? roundsOf(scenario);
   return { goal: goalOf(new World(scenario, seed, { roundsMax: rounds }), options), rounds };
 }

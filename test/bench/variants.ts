@@ -30,13 +30,13 @@ const plain = (controller: string, more: Partial<Variant> = {}): Variant => ({
 
 const OWN: readonly Variant[] = [
   plain(OURS, { profile: 'progressive' }),
-  plain(OURS, { name: `${OURS} steep` }),
+  plain(OURS, { name: `${OURS} steep`, quick: false }),
   plain(OURS, { name: `${OURS} gradual`, profile: 'gradual', quick: false }),
   ...(['network', 'speed', 'safety'] as const).map((prefer) =>
     plain(OURS, { name: `${OURS} ${prefer}`, profile: 'progressive', prefer, quick: false }),
   ),
   plain(OURS, { name: `${OURS} no peek`, profile: 'progressive', peek: false }),
-  plain(OURS, { name: `${OURS} steep, no peek`, peek: false }),
+  plain(OURS, { name: `${OURS} steep, no peek`, peek: false, quick: false }),
 ];
 
 /** Baselines are measured against the free planner: none of them promises a slew limit. */
