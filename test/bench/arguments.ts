@@ -14,7 +14,7 @@ export interface BenchArguments {
 
 export const HELP = `npm run bench -- [options]
 
-  --quick           one seed per shipped scenario and fewer drawn ones: within 40 s on two CPUs
+  --quick           one seed per shipped scenario, fewer drawn ones and rows: within 40 s on two CPUs
   --seed N          everything follows from it (default: a new one, printed)
   --only A,B        only these rows (names as in the table)
   --explain ROW     also one line a case for that row, the worst first

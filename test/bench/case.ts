@@ -13,9 +13,6 @@ export interface Case {
   readonly seed: number;
 }
 
-/** Live rounds where the pre-copy policy is ours: as many as a user gets who asks for nothing else. */
-export const ROUNDS_OWN_POLICY = ROUNDS_MAX_DEFAULT;
-
 export interface CaseCounts {
   /** Seeds for each shipped scenario. */
   readonly seeds: number;
@@ -35,7 +32,8 @@ export function casesOf(seed: number, counts: CaseCounts): readonly Case[] {
 export const scenarioOfCase = ({ scenario, seed }: Case): NamedScenario =>
   typeof scenario === 'string' ? loadScenario(scenario) : drawScenario(seed, scenario);
 
-export const roundsOf = (scenario: NamedScenario): number => scenario.host.roundLimit ?? ROUNDS_OWN_POLICY;
+/** Live rounds: stock's where it decides, else as many as a user gets who asks for nothing else. */
+export const roundsOf = (scenario: NamedScenario): number => scenario.host.roundLimit ?? ROUNDS_MAX_DEFAULT;
 
 export const optionsOf = (
   scenario: NamedScenario,
